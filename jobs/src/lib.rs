@@ -1,1 +1,20 @@
-//! Placeholder.
+//! What a message and a job are, and where they are kept.
+//!
+//! A [`send::SendJob`] becomes a row in its recipient's inbox and, where the [`message_type::MessageType`] says so,
+//! [`deliver::DeliverJob`]s. [`queues::Queues`] names the queues these travel through; [`store`] holds all SQL.
+//! How a job is carried out is told by the crate `herald-workers`, in the file of the same name.
+
+pub mod address;
+pub mod clock;
+pub mod deliver;
+pub mod group_commit;
+pub mod id;
+pub mod message_type;
+pub mod periodic;
+pub mod queues;
+pub mod refusal;
+#[cfg(feature = "render")]
+pub mod render;
+pub mod secret;
+pub mod send;
+pub mod store;

@@ -1,1 +1,15 @@
-//! Placeholder.
+//! Ways in: how a send is accepted, and how it gets from the outbox to the workers.
+//!
+//! [`Producer`] is what a program uses. [`relay`] runs beside the workers: it pushes what SQL callers accepted, what has
+//! become due, and what Redis lost.
+
+pub mod directory;
+mod error;
+mod producer;
+pub mod push;
+pub mod relay;
+
+pub use error::SendError;
+pub use herald_jobs::id::MessageId;
+pub use herald_jobs::send::{NewContact, NewMessage};
+pub use producer::{Batch, Options, Producer, Sent};

@@ -1,0 +1,60 @@
+//! All queues there are: the one list that says what travels through Redis.
+
+use herald_queue::{Options, Queue, Redis};
+
+use crate::deliver::DeliverJob;
+use crate::message_type::Lane;
+use crate::periodic::PeriodicJob;
+use crate::send::SendJob;
+
+/// One queue for each lane.
+#[derive(Clone)]
+pub struct Lanes<J> {
+    queues: [Queue<J>; 3],
+}
+
+impl<J: herald_queue::Job> Lanes<J> {
+    fn new(redis: &Redis, step: &str, options: &Options) -> Self {
+        let queue = |lane: Lane| Queue::new(redis, &format!("{step}:{lane}"), options.clone());
+        Self { queues: [queue(Lane::Alert), queue(Lane::Normal), queue(Lane::Bulk)] }
+    }
+
+    /// The lane's queue.
+    pub fn lane(&self, lane: Lane) -> &Queue<J> {
+        match lane {
+            Lane::Alert => &self.queues[0],
+            Lane::Normal => &self.queues[1],
+            Lane::Bulk => &self.queues[2],
+        }
+    }
+
+    /// All three, each with its lane.
+    pub fn iter(&self) -> impl Iterator<Item = (Lane, &Queue<J>)> {
+        Lane::ALL.iter().map(|&lane| (lane, self.lane(lane)))
+    }
+}
+
+/// The queues of one Herald.
+#[derive(Clone)]
+pub struct Queues {
+    /// Where they are kept.
+    pub redis: Redis,
+    /// Messages on their way to the inbox.
+    pub send: Lanes<SendJob>,
+    /// Copies on their way out by e-mail.
+    pub email: Lanes<DeliverJob>,
+    /// What the schedule starts.
+    pub periodic: Queue<PeriodicJob>,
+}
+
+impl Queues {
+    /// The queues kept in `redis`.
+    pub fn new(redis: Redis, options: &Options) -> Self {
+        Self {
+            send: Lanes::new(&redis, "send", options),
+            email: Lanes::new(&redis, "email", options),
+            periodic: Queue::new(&redis, "periodic", options.clone()),
+            redis,
+        }
+    }
+}

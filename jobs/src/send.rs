@@ -1,0 +1,303 @@
+//! A send: what a producer asks for, and the job that carries it to a worker.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::address::{Contact, EmailMode, Username};
+use crate::id::MessageId;
+use crate::message_type::{Lane, MessageType, RequiredAction};
+use crate::refusal::Refusal;
+
+/// Longest text of a message, in characters.
+pub const MAX_TEXT: usize = 100_000;
+/// Longest subject, in characters.
+pub const MAX_SUBJECT: usize = 500;
+/// Longest sender and sender instance, in characters.
+pub const MAX_SENDER: usize = 200;
+/// Most action parameters, and the longest string among them in characters.
+pub const MAX_PARAMETERS: (usize, usize) = (50, 2_000);
+/// Most outside contacts named in one send.
+pub const MAX_CONTACTS: usize = 100;
+/// Longest idempotency key, in characters.
+pub const MAX_KEY: usize = 255;
+
+/// What a producer asks for. The same fields by the same names in Rust, JSON and SQL.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewMessage {
+    /// The username of an active user.
+    pub recipient: String,
+    /// The code of a message type.
+    pub message_type: String,
+    /// What the inbox shows.
+    pub message_text: String,
+    /// What e-mail and SMS carry; absent: `message_text`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_message: Option<String>,
+    /// The subject; absent: the type's description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// A model's name (then `sender_instance` is its id) or a username.
+    #[serde(default)]
+    pub sender: String,
+    /// The instance of the model that sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_instance: Option<String>,
+    /// Scalars for the action's URL, in order; dates as ISO strings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_parameters: Option<Vec<Value>>,
+    /// With an instance the texts are Handlebars templates over it; without one they are taken as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<serde_json::Map<String, Value>>,
+    /// Outside contacts who get a copy too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<NewContact>,
+    /// Not before this time; absent: at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deliver_at: Option<DateTime<Utc>>,
+    /// Overrides the type's lane.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<Lane>,
+}
+
+/// Somebody outside who gets a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewContact {
+    /// An e-mail address or a mobile number; the form decides the channel.
+    pub contact_reference: String,
+    /// `To` (default), `Cc` or `Bcc`.
+    #[serde(default = "to", skip_serializing_if = "String::is_empty")]
+    pub email_mode: String,
+}
+
+fn to() -> String {
+    "To".into()
+}
+
+impl NewContact {
+    /// The contact in valid form.
+    ///
+    /// # Errors
+    /// Names `email_mode` or `contact_reference`.
+    pub fn parse(&self) -> Result<Contact, Refusal> {
+        let mode =
+            EmailMode::parse(&self.email_mode).map_err(|problem| Refusal::new("email_mode", problem))?;
+        Contact::parse(&self.contact_reference, mode)
+            .map_err(|problem| Refusal::new("contact_reference", problem))
+    }
+}
+
+impl NewMessage {
+    /// Checks everything that can be checked without looking up people, and brings names into their one form.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be accepted, and says why.
+    pub fn validate(mut self, message_type: &MessageType) -> Result<Self, Refusal> {
+        let refuse = |field: &str, problem: String| Err(Refusal::new(field, problem));
+        self.recipient = Username::parse(&self.recipient)
+            .map_err(|problem| Refusal::new("recipient", problem))?
+            .to_string();
+        self.sender = self.sender.trim().to_owned();
+        text("message_text", &self.message_text)?;
+        if self.message_text.trim().is_empty() {
+            return refuse("message_text", "must not be empty".into());
+        }
+        if let Some(external) = &self.external_message {
+            text("external_message", external)?;
+        }
+        if let Some(subject) = &self.subject
+            && (subject.chars().count() > MAX_SUBJECT || subject.contains(char::is_control))
+        {
+            return refuse("subject", format!("must be one line of at most {MAX_SUBJECT} characters"));
+        }
+        for (field, value) in
+            [("sender", Some(&self.sender)), ("sender_instance", self.sender_instance.as_ref())]
+        {
+            if let Some(value) = value
+                && (value.is_empty()
+                    || value.chars().count() > MAX_SENDER
+                    || value.contains(char::is_control))
+            {
+                return refuse(
+                    field,
+                    format!("must be 1 to {MAX_SENDER} characters, none of them a control character"),
+                );
+            }
+        }
+        self.check_parameters(message_type)?;
+        if self.recipients.len() > MAX_CONTACTS {
+            return refuse("recipients", format!("has more than {MAX_CONTACTS} entries"));
+        }
+        self.contacts()?;
+        Ok(self)
+    }
+
+    /// The outside contacts in valid form.
+    ///
+    /// # Errors
+    /// Names the contact that is not valid by its position.
+    pub fn contacts(&self) -> Result<Vec<Contact>, Refusal> {
+        let named = |(position, contact): (usize, &NewContact)| {
+            contact.parse().map_err(|refusal| {
+                Refusal::new(format!("recipients/{position}/{}", refusal.field), refusal.problem)
+            })
+        };
+        self.recipients.iter().enumerate().map(named).collect()
+    }
+
+    fn check_parameters(&self, message_type: &MessageType) -> Result<(), Refusal> {
+        let Some(parameters) = &self.action_parameters else { return Ok(()) };
+        let refuse = |field: String, problem: String| Err(Refusal::new(field, problem));
+        if message_type.required_action != RequiredAction::Action {
+            return refuse(
+                "action_parameters".into(),
+                format!("{} is not an action type", message_type.code),
+            );
+        }
+        let (most, longest) = MAX_PARAMETERS;
+        if parameters.len() > most {
+            return refuse("action_parameters".into(), format!("has more than {most} values"));
+        }
+        for (position, parameter) in parameters.iter().enumerate() {
+            let field = format!("action_parameters/{position}");
+            match parameter {
+                Value::Number(_) | Value::Bool(_) => {}
+                Value::String(value) if value.chars().count() > longest => {
+                    return refuse(field, format!("is longer than {longest} characters"));
+                }
+                Value::String(value) if value.contains('\0') => {
+                    return refuse(field, "must not hold the character U+0000".into());
+                }
+                Value::String(_) => {}
+                Value::Null | Value::Array(_) | Value::Object(_) => {
+                    return refuse(field, "must be a number, a string or a boolean".into());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text(field: &str, text: &str) -> Result<(), Refusal> {
+    if text.contains('\0') {
+        Err(Refusal::new(field, "must not hold the character U+0000"))
+    } else if text.len() > MAX_TEXT && text.chars().count() > MAX_TEXT {
+        Err(Refusal::new(field, format!("is longer than {MAX_TEXT} characters")))
+    } else {
+        Ok(())
+    }
+}
+
+/// How a send came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Through the outbox: its row there is the permit to insert the message.
+    Outbox,
+    /// Straight to Redis.
+    FastLane,
+}
+
+/// One message on its way to its recipient's inbox.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SendJob {
+    /// The id that the message will have.
+    pub id: MessageId,
+    /// When it was accepted, in milliseconds since the epoch.
+    pub accepted_at: i64,
+    /// Whether an outbox row stands behind it.
+    pub origin: Origin,
+    /// Of a send to many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_id: Option<Uuid>,
+    /// What was asked for.
+    pub message: NewMessage,
+}
+
+impl herald_queue::Job for SendJob {}
+
+/// A send job as the outbox keeps it: passed on to Redis to the letter.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RawSendJob(pub Box<RawValue>);
+
+impl herald_queue::Job for RawSendJob {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message_type::{CompleteOn, DeliveryMethod, ExternalDelivery, OnUnknown};
+
+    fn view() -> MessageType {
+        MessageType {
+            code: "VIEW-NORMAL".into(),
+            description: "Message".into(),
+            delivery_method: DeliveryMethod::Queue,
+            required_action: RequiredAction::View,
+            expiry_days: Some(10),
+            external_delivery: ExternalDelivery::None,
+            choice_set: None,
+            action_url: None,
+            complete_on: CompleteOn::Click,
+            on_unknown: OnUnknown::RetryOnce,
+            lane: Lane::Normal,
+        }
+    }
+
+    fn message() -> NewMessage {
+        NewMessage {
+            recipient: "ann".into(),
+            message_type: "VIEW-NORMAL".into(),
+            message_text: "Hello".into(),
+            sender: "report".into(),
+            sender_instance: Some("7".into()),
+            ..NewMessage::default()
+        }
+    }
+
+    #[test]
+    fn each_refusal_names_its_field() {
+        let action = MessageType { required_action: RequiredAction::Action, ..view() };
+        let cases: [(NewMessage, &MessageType, &str); 9] = [
+            (NewMessage { recipient: String::new(), ..message() }, &view(), "recipient"),
+            (NewMessage { message_text: " ".into(), ..message() }, &view(), "message_text"),
+            (NewMessage { message_text: "a\0b".into(), ..message() }, &view(), "message_text"),
+            (
+                NewMessage { external_message: Some("x".repeat(MAX_TEXT + 1)), ..message() },
+                &view(),
+                "external_message",
+            ),
+            (NewMessage { subject: Some("a\r\nBcc: x@y.zz".into()), ..message() }, &view(), "subject"),
+            (NewMessage { sender: String::new(), ..message() }, &view(), "sender"),
+            (
+                NewMessage { action_parameters: Some(vec![1.into()]), ..message() },
+                &view(),
+                "action_parameters",
+            ),
+            (
+                NewMessage { action_parameters: Some(vec![1.into(), Value::Null]), ..message() },
+                &action,
+                "action_parameters/1",
+            ),
+            (
+                NewMessage {
+                    recipients: vec![NewContact {
+                        contact_reference: "nobody".into(),
+                        email_mode: "Cc".into(),
+                    }],
+                    ..message()
+                },
+                &view(),
+                "recipients/0/contact_reference",
+            ),
+        ];
+        for (bad, message_type, field) in cases {
+            assert_eq!(bad.validate(message_type).unwrap_err().field, field);
+        }
+        assert!(message().validate(&view()).is_ok());
+    }
+}

@@ -1,0 +1,216 @@
+//! Sessions, one-use login links and API tokens. Only hashes are stored: who reads these tables gets in nowhere.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+
+use super::users::User;
+
+/// A session that may be used.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Whose it is.
+    pub user: User,
+    /// What each change must carry (CSRF).
+    pub form_token: String,
+}
+
+/// Opens a session.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn open_session(
+    executor: impl PgExecutor<'_>,
+    token_hash: &[u8],
+    user: i64,
+    form_token: &str,
+    (now, expires_at): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into herald.session (token_hash, user_id, form_token, created_at, last_seen_at, expires_at)
+         values ($1, $2, $3, $4, $4, $5)",
+        token_hash,
+        user,
+        form_token,
+        now,
+        expires_at
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// The session of this token, if it is valid at `now` and its user is active.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn session(
+    executor: impl PgExecutor<'_>,
+    token_hash: &[u8],
+    now: DateTime<Utc>,
+) -> Result<Option<Session>, sqlx::Error> {
+    let row = sqlx::query!(
+        "select u.id, u.username, u.display_name, u.email, u.mobile, u.time_zone, u.roles, u.active, s.form_token
+         from herald.session s join herald.app_user u on u.id = s.user_id
+         where s.token_hash = $1 and s.expires_at > $2 and u.active",
+        token_hash,
+        now
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.map(|row| Session {
+        form_token: row.form_token,
+        user: User {
+            id: row.id,
+            username: row.username,
+            display_name: row.display_name,
+            email: row.email,
+            mobile: row.mobile,
+            time_zone: row.time_zone,
+            roles: row.roles,
+            active: row.active,
+        },
+    }))
+}
+
+/// Ends a session.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn close_session(executor: impl PgExecutor<'_>, token_hash: &[u8]) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from herald.session where token_hash = $1", token_hash).execute(executor).await?;
+    Ok(())
+}
+
+/// Makes a login link that works once, until `expires_at`.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn add_login_link(
+    executor: impl PgExecutor<'_>,
+    token_hash: &[u8],
+    user: i64,
+    expires_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into herald.login_link (token_hash, user_id, expires_at) values ($1, $2, $3)",
+        token_hash,
+        user,
+        expires_at
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Uses a login link up. Answers whose it was, if it was still good and its user is active.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn use_login_link(
+    executor: impl PgExecutor<'_>,
+    token_hash: &[u8],
+    now: DateTime<Utc>,
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "update herald.login_link l set used_at = $2 from herald.app_user u
+         where l.token_hash = $1 and l.used_at is null and l.expires_at > $2 and u.id = l.user_id and u.active
+         returning u.id",
+        token_hash,
+        now
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// An API token, without its secret.
+#[derive(Clone, Debug)]
+pub struct ApiToken {
+    /// Its first characters.
+    pub prefix: String,
+    /// What it is for.
+    pub name: String,
+    /// Who its messages come from.
+    pub sender: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ends; `None`: never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// Adds an API token.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn add_api_token(
+    executor: impl PgExecutor<'_>,
+    token: &ApiToken,
+    token_hash: &[u8],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into herald.api_token (prefix, token_hash, name, sender, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6)",
+        token.prefix,
+        token_hash,
+        token.name,
+        token.sender,
+        token.created_at,
+        token.expires_at
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// The API token with this hash, if it is good at `now`.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn api_token(
+    executor: impl PgExecutor<'_>,
+    token_hash: &[u8],
+    now: DateTime<Utc>,
+) -> Result<Option<ApiToken>, sqlx::Error> {
+    sqlx::query_as!(
+        ApiToken,
+        "select prefix, name, sender, created_at, expires_at, revoked_at from herald.api_token
+         where token_hash = $1 and revoked_at is null and (expires_at is null or expires_at > $2)",
+        token_hash,
+        now
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// All API tokens, newest first.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn api_tokens(executor: impl PgExecutor<'_>) -> Result<Vec<ApiToken>, sqlx::Error> {
+    sqlx::query_as!(
+        ApiToken,
+        "select prefix, name, sender, created_at, expires_at, revoked_at from herald.api_token order by id desc"
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Revokes the tokens with this prefix. Answers how many.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn revoke_api_token(
+    executor: impl PgExecutor<'_>,
+    prefix: &str,
+    now: DateTime<Utc>,
+) -> Result<u64, sqlx::Error> {
+    let revoked = sqlx::query!(
+        "update herald.api_token set revoked_at = $2 where prefix = $1 and revoked_at is null",
+        prefix,
+        now
+    )
+    .execute(executor)
+    .await?;
+    Ok(revoked.rows_affected())
+}

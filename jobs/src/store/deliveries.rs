@@ -1,0 +1,358 @@
+//! The ledger of copies that go out.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::address::{Channel, Contact};
+use crate::deliver::{AttemptOutcome, DeliveryState, Verdict};
+use crate::id::{DeliveryId, MessageId};
+use crate::message_type::{Lane, OnUnknown};
+
+/// A copy that this process may send now, with all it takes to send it.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The ledger's key.
+    pub id: Uuid,
+    /// Proves the claim when the verdict is recorded.
+    pub lease_token: Uuid,
+    /// Where to.
+    pub address: String,
+    /// The name beside it.
+    pub display_name: String,
+    /// Attempts, this one counted.
+    pub attempts: i32,
+    /// How many before this one ended unknown.
+    pub unknowns: i32,
+    /// When the copy was made.
+    pub created_at: DateTime<Utc>,
+    /// Of the message: what becomes of an unknown outcome.
+    pub on_unknown: OnUnknown,
+    /// Of the message.
+    pub message_id: Uuid,
+    /// Of the message.
+    pub subject: String,
+    /// Of the message: what goes out.
+    pub text: String,
+    /// Of the message.
+    pub message_created_at: DateTime<Utc>,
+    /// The other copies of one mail, as `mode address`, where there are any; Bcc left out.
+    pub headers: Vec<String>,
+}
+
+/// Claims pending copies whose message exists and whose time has come: each for one holder, until `lease` passes.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn claim(
+    executor: impl PgExecutor<'_>,
+    ids: &[DeliveryId],
+    token: Uuid,
+    now: DateTime<Utc>,
+    lease: TimeDelta,
+) -> Result<Vec<Claimed>, sqlx::Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    sqlx::query_as!(
+        Claimed,
+        r#"update herald.delivery d
+           set state = 'sending', lease_token = $2, lease_until = $4, attempts = attempts + 1
+           from herald.message m
+           where d.id = any($1) and d.state = 'pending' and d.next_attempt_at <= $3 and m.id = d.message_id
+           returning d.id, d.lease_token as "lease_token!", d.address, d.display_name, d.attempts, d.unknowns, d.created_at,
+                     m.on_unknown, m.id as message_id, m.subject, coalesce(m.external_message, m.message_text) as "text!",
+                     m.created_at as message_created_at,
+                     array(select o.mode || ' ' || o.address from herald.delivery o
+                           where o.message_id = d.message_id and o.channel = d.channel and d.with_message and o.with_message
+                             and o.id <> d.id and o.mode <> 'bcc' and o.address <> ''
+                           order by o.id) as "headers!""#,
+        &ids,
+        token,
+        // A copy made a moment ago on another machine is due here too.
+        now + TimeDelta::seconds(2),
+        now + lease
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Prolongs a claim. `false`: it is no longer ours.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn renew(
+    executor: impl PgExecutor<'_>,
+    id: DeliveryId,
+    token: Uuid,
+    until: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let renewed = sqlx::query!(
+        "update herald.delivery set lease_until = $3 where id = $1 and lease_token = $2 and state = 'sending'",
+        id.0,
+        token,
+        until
+    )
+    .execute(executor)
+    .await?;
+    Ok(renewed.rows_affected() == 1)
+}
+
+/// How an attempt ended, to be recorded.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The copy.
+    pub id: Uuid,
+    /// The claim that it was sent under.
+    pub lease_token: Uuid,
+    /// What the attempt brought.
+    pub verdict: Verdict,
+    /// The state that follows.
+    pub state: DeliveryState,
+    /// When a pending copy is tried again.
+    pub next_attempt_at: DateTime<Utc>,
+    /// When the attempt began.
+    pub started_at: DateTime<Utc>,
+}
+
+/// Records how attempts ended. A record whose claim has passed to another changes nothing. Safe to repeat.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn record(
+    executor: impl PgExecutor<'_>,
+    records: &[Record],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    macro_rules! column {
+        ($record:ident => $value:expr) => {
+            &records.iter().map(|$record| $value).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query!(
+        r#"with verdict as materialized (
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int4[], $5::text[], $6::text[], $7::timestamptz[],
+                                  $8::timestamptz[])
+                  as v(id, token, outcome, code, reply, state, next_attempt_at, started_at)
+         ), recorded as (
+             update herald.delivery d
+             set state = v.state, reason = v.reply, next_attempt_at = v.next_attempt_at, pushed_at = null,
+                 -- A fault is not the copy's own: it uses up no attempt.
+                 attempts = attempts - case when v.outcome = 'fault' then 1 else 0 end,
+                 unknowns = unknowns + case when v.outcome = 'unknown' then 1 else 0 end,
+                 lease_token = null, lease_until = null,
+                 finished_at = case when v.state <> 'pending' then $9::timestamptz end
+             from verdict v
+             where d.id = v.id and d.lease_token = v.token and d.state = 'sending'
+             returning d.id
+         )
+         insert into herald.delivery_attempt (delivery_id, number, started_at, finished_at, outcome, code, reply)
+         select v.id, (select coalesce(max(number), 0) + 1 from herald.delivery_attempt a where a.delivery_id = v.id),
+                v.started_at, $9, v.outcome, v.code, v.reply
+         from verdict v where v.id in (select id from recorded)"#,
+        column!(record => record.id),
+        column!(record => record.lease_token),
+        column!(record => record.verdict.outcome.as_str()) as &[&str],
+        column!(record => record.verdict.code.map(i32::from)) as &[Option<i32>],
+        column!(record => record.verdict.reply.as_str()) as &[&str],
+        column!(record => record.state.as_str()) as &[&str],
+        column!(record => record.next_attempt_at),
+        column!(record => record.started_at),
+        now
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Claims that fell silent: the outcome is unknown. Sent once more where the message's type says so and it is the first
+/// time, held otherwise. Answers how many.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn expire_leases(executor: impl PgExecutor<'_>, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+    let expired = sqlx::query!(
+        r#"with silent as materialized (
+             select d.id, d.unknowns = 0 and coalesce(m.on_unknown = $2, false) as again
+             from herald.delivery d left join herald.message m on m.id = d.message_id
+             where d.state = 'sending' and d.lease_until < $1
+             limit 1000 for update of d skip locked
+         ), expired as (
+             update herald.delivery d
+             set state = case when again then 'pending' else 'unknown' end, unknowns = unknowns + 1,
+                 reason = 'The worker that was sending this fell silent.', next_attempt_at = $1, pushed_at = null,
+                 lease_token = null, lease_until = null, finished_at = case when not again then $1 end
+             from silent where d.id = silent.id
+             returning d.id
+         )
+         insert into herald.delivery_attempt (delivery_id, number, started_at, finished_at, outcome, reply)
+         select id, (select coalesce(max(number), 0) + 1 from herald.delivery_attempt a where a.delivery_id = expired.id),
+                $1, $1, 'unknown', 'The worker that was sending this fell silent.'
+         from expired"#,
+        now,
+        OnUnknown::RetryOnce.as_str()
+    )
+    .execute(executor)
+    .await?;
+    Ok(expired.rows_affected())
+}
+
+/// Copies that have yet to be pushed, are due at `now` and have a message, at most `limit`; counts them as pushed.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn take_unpushed(
+    executor: impl PgExecutor<'_>,
+    channel: Channel,
+    lane: Lane,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    // A copy that was asked for before its message came waits a moment, longer the longer it has waited.
+    sqlx::query_scalar!(
+        r#"with due as materialized (
+             select id, created_at, exists (select from herald.message m where m.id = message_id) as ready
+             from herald.delivery
+             where channel = $1 and lane = $2 and state = 'pending' and pushed_at is null and next_attempt_at <= $3
+             order by next_attempt_at limit $4
+         ), postponed as (
+             update herald.delivery d
+             set next_attempt_at = $3 + least(greatest($3 - due.created_at, interval '50 ms'), interval '60 s')
+             from due where d.id = due.id and not ready
+         )
+         update herald.delivery d set pushed_at = clock_timestamp()
+         from due where d.id = due.id and ready
+         returning d.id"#,
+        channel.as_str(),
+        lane.as_str(),
+        now,
+        limit
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Pending copies that were pushed more than `age` seconds ago, at most `limit`; counts them as pushed again.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn take_lost(
+    executor: impl PgExecutor<'_>,
+    channel: Channel,
+    lane: Lane,
+    age: f64,
+    limit: i64,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"update herald.delivery set pushed_at = clock_timestamp()
+           where id = any(array(select id from herald.delivery
+                 where channel = $1 and lane = $2 and state = 'pending'
+                   and pushed_at < clock_timestamp() - make_interval(secs => $3)
+                 order by pushed_at limit $4))
+           returning id"#,
+        channel.as_str(),
+        lane.as_str(),
+        age,
+        limit
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Asks for a copy of a message, whether it is in its inbox yet or not. The same address twice is one copy.
+///
+/// # Errors
+/// The database cannot be reached, or there is no such message (SQLSTATE 22023).
+pub async fn add(
+    executor: impl PgExecutor<'_>,
+    message: MessageId,
+    contact: &Contact,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select herald.add_recipient($1, $2, $3)::text as done",
+        message.0,
+        contact.address,
+        contact.mode.as_str()
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(())
+}
+
+/// One copy as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Key.
+    pub id: Uuid,
+    /// E-mail or SMS.
+    pub channel: Channel,
+    /// Where to; empty where the user has no such address.
+    pub address: String,
+    /// To, cc or bcc.
+    pub mode: String,
+    /// How it stands.
+    pub state: DeliveryState,
+    /// The last answer, or why nothing was sent.
+    pub reason: Option<String>,
+    /// Attempts that count.
+    pub attempts: i32,
+    /// When a pending copy is tried again.
+    pub next_attempt_at: DateTime<Utc>,
+}
+
+/// All copies of a message.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn of_message(
+    executor: impl PgExecutor<'_>,
+    message: MessageId,
+) -> Result<Vec<Delivery>, sqlx::Error> {
+    sqlx::query_as!(
+        Delivery,
+        "select id, channel, address, mode, state, reason, attempts, next_attempt_at
+         from herald.delivery where message_id = $1 order by id",
+        message.0
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// One attempt as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// From 1.
+    pub number: i32,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// The SMTP reply code.
+    pub code: Option<i32>,
+    /// The server's own words.
+    pub reply: String,
+}
+
+/// All attempts at one copy.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn attempts(executor: impl PgExecutor<'_>, id: DeliveryId) -> Result<Vec<Attempt>, sqlx::Error> {
+    sqlx::query_as!(
+        Attempt,
+        "select number, outcome, code, reply from herald.delivery_attempt where delivery_id = $1 order by number",
+        id.0
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// How many copies stand in each state.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn by_state(executor: impl PgExecutor<'_>) -> Result<Vec<(String, String, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select channel, state, count(*) as "count!" from herald.delivery
+           where state not in ('sent', 'cancelled') group by channel, state"#
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.channel, row.state, row.count)).collect())
+}

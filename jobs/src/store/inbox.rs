@@ -1,0 +1,203 @@
+//! What a recipient sees and does. Every query is bound to one recipient: nobody reaches another's rows.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::message_type::{CompleteOn, RequiredAction};
+
+/// What waits for a recipient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Pending alerts.
+    pub alerts: i64,
+    /// Pending messages.
+    pub messages: i64,
+}
+
+/// Counts what is pending.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn counts(executor: impl PgExecutor<'_>, recipient: i64) -> Result<Counts, sqlx::Error> {
+    sqlx::query_as!(
+        Counts,
+        r#"select count(*) filter (where alert) as "alerts!", count(*) filter (where not alert) as "messages!"
+           from herald.message where recipient_id = $1 and status = 'pending'"#,
+        recipient
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// One message as its recipient sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InboxMessage {
+    /// Key.
+    pub id: Uuid,
+    /// Shown apart, with a notice.
+    pub alert: bool,
+    /// The type's code.
+    pub message_type: String,
+    /// What must be done.
+    pub required_action: RequiredAction,
+    /// Where the choices of a reply come from.
+    pub choice_set: Option<String>,
+    /// Opened by an action.
+    pub action_url: Option<String>,
+    /// Scalars for the URL.
+    pub action_parameters: Option<Value>,
+    /// When an action counts as done.
+    pub complete_on: CompleteOn,
+    /// The subject.
+    pub subject: String,
+    /// The text.
+    pub message_text: String,
+    /// A model's name or a username.
+    pub sender: String,
+    /// The model's instance.
+    pub sender_instance: Option<String>,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+    /// When the recipient first saw it.
+    pub seen_at: Option<DateTime<Utc>>,
+    /// When it will be purged.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Pending messages or alerts, newest first; `before` continues a page of `limit`.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn pending(
+    executor: impl PgExecutor<'_>,
+    recipient: i64,
+    alert: bool,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<InboxMessage>, sqlx::Error> {
+    sqlx::query_as!(
+        InboxMessage,
+        r#"select id, alert, message_type, required_action, choice_set, action_url, action_parameters, complete_on,
+                  subject, message_text, sender, sender_instance, created_at, seen_at, expires_at
+           from herald.message
+           where recipient_id = $1 and alert = $2 and status = 'pending' and ($3::uuid is null or id < $3)
+           order by id desc limit $4"#,
+        recipient,
+        alert,
+        before,
+        limit
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// The recipient's messages among `ids`, whatever their state.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn some(
+    executor: impl PgExecutor<'_>,
+    recipient: i64,
+    ids: &[Uuid],
+) -> Result<Vec<(InboxMessage, Standing)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select id, alert, message_type, required_action, choice_set, action_url, action_parameters, complete_on,
+                  subject, message_text, sender, sender_instance, created_at, seen_at, expires_at,
+                  status, reply_value, acted_at
+           from herald.message where recipient_id = $1 and id = any($2)"#,
+        recipient,
+        ids
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let message = InboxMessage {
+                id: row.id,
+                alert: row.alert,
+                message_type: row.message_type,
+                required_action: row.required_action.into(),
+                choice_set: row.choice_set,
+                action_url: row.action_url,
+                action_parameters: row.action_parameters,
+                complete_on: row.complete_on.into(),
+                subject: row.subject,
+                message_text: row.message_text,
+                sender: row.sender,
+                sender_instance: row.sender_instance,
+                created_at: row.created_at,
+                seen_at: row.seen_at,
+                expires_at: row.expires_at,
+            };
+            (message, Standing { status: row.status, reply_value: row.reply_value, acted_at: row.acted_at })
+        })
+        .collect())
+}
+
+/// How a message stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// `pending`, `acted`, `cancelled` or `withdrawn`.
+    pub status: String,
+    /// What was answered.
+    pub reply_value: Option<String>,
+    /// When.
+    pub acted_at: Option<DateTime<Utc>>,
+}
+
+/// Records that the recipient has seen these messages. The first time counts.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn mark_seen(
+    executor: impl PgExecutor<'_>,
+    recipient: i64,
+    ids: &[Uuid],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update herald.message set seen_at = $3 where recipient_id = $1 and id = any($2) and seen_at is null",
+        recipient,
+        ids,
+        now
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Takes pending messages out of the inbox, each with its reply where it has one. Answers those that were still pending:
+/// whoever comes second is not among them.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn act(
+    executor: impl PgExecutor<'_>,
+    recipient: i64,
+    answers: &[(Uuid, Option<&str>)],
+    now: DateTime<Utc>,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let ids: Vec<Uuid> = answers.iter().map(|&(id, _)| id).collect();
+    let replies: Vec<Option<&str>> = answers.iter().map(|&(_, reply)| reply).collect();
+    sqlx::query_scalar!(
+        r#"with acted as (
+             update herald.message m
+             set status = 'acted', reply_value = a.reply, acted_at = $4, seen_at = coalesce(seen_at, $4)
+             from unnest($2::uuid[], $3::text[]) as a(id, reply)
+             where m.id = a.id and m.recipient_id = $1 and m.status = 'pending'
+             returning m.id
+         ), told as (
+             select pg_notify('herald_inbox', $1::int8::text) from acted limit 1
+         )
+         select id as "id!" from acted left join told on true"#,
+        recipient,
+        &ids,
+        &replies as &[Option<&str>],
+        now
+    )
+    .fetch_all(executor)
+    .await
+}

@@ -1,0 +1,233 @@
+//! Messages: into the inbox, and read back by whoever sent them.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::address::{Channel, EmailMode};
+use crate::id::{DeliveryId, MessageId};
+use crate::message_type::{DeliveryMethod, MessageType, RequiredAction};
+use std::sync::Arc;
+
+/// A message ready for its inbox, with the copies that go out.
+#[derive(Clone, Debug)]
+pub struct NewRow {
+    /// From when it was accepted.
+    pub id: MessageId,
+    /// Inserted only together with the deletion of its outbox row.
+    pub needs_permit: bool,
+    /// The recipient's key.
+    pub recipient_id: i64,
+    /// Its behaviour is copied onto the message.
+    pub message_type: Arc<MessageType>,
+    /// The lane its copies take.
+    pub lane: crate::message_type::Lane,
+    /// The subject.
+    pub subject: String,
+    /// What the inbox shows.
+    pub message_text: String,
+    /// What e-mail and SMS carry, where it differs.
+    pub external_message: Option<String>,
+    /// A model's name or a username.
+    pub sender: String,
+    /// The model's instance.
+    pub sender_instance: Option<String>,
+    /// A JSON list.
+    pub action_parameters: Option<Value>,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+    /// When it is purged unread or read; view messages only.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Of a send to many.
+    pub batch_id: Option<Uuid>,
+    /// Copies that go out.
+    pub copies: Vec<NewCopy>,
+}
+
+/// One copy of a new message.
+#[derive(Clone, Debug)]
+pub struct NewCopy {
+    /// The ledger's key.
+    pub id: DeliveryId,
+    /// E-mail or SMS.
+    pub channel: Channel,
+    /// Where to; `None`: the user has no such address, and the ledger says so.
+    pub address: Option<String>,
+    /// The name shown beside the address.
+    pub display_name: String,
+    /// To, Cc or Bcc.
+    pub mode: EmailMode,
+    /// Why it will not be sent; `None`: it will.
+    pub suppressed: Option<&'static str>,
+}
+
+/// Puts messages into their inboxes: deletes their outbox rows, inserts those whose row was there (or that need none) and
+/// their copies, and tells who is looking, in one statement and so in one commit. Safe to repeat.
+///
+/// # Errors
+/// The database cannot be reached, or refuses one of the rows; then none is inserted.
+pub async fn insert(executor: impl PgExecutor<'_>, rows: &[NewRow]) -> Result<(), sqlx::Error> {
+    macro_rules! column {
+        ($row:ident => $value:expr) => {
+            &rows.iter().map(|$row| $value).collect::<Vec<_>>()
+        };
+    }
+    let copies: Vec<(&NewRow, &NewCopy)> =
+        rows.iter().flat_map(|row| row.copies.iter().map(move |copy| (row, copy))).collect();
+    macro_rules! copies {
+        ($row:ident, $copy:ident => $value:expr) => {
+            &copies.iter().map(|&($row, $copy)| $value).collect::<Vec<_>>()
+        };
+    }
+    let permits: Vec<Uuid> = rows.iter().filter(|row| row.needs_permit).map(|row| row.id.0).collect();
+    sqlx::query!(
+        r#"with permit as (
+             delete from herald.outbox where id = any($1) returning id
+         ), inserted as (
+             insert into herald.message (id, recipient_id, message_type, alert, required_action, choice_set, action_url,
+                 complete_on, on_unknown, lane, subject, message_text, external_message, sender, sender_instance,
+                 action_parameters, created_at, expires_at, batch_id)
+             select id, recipient_id, message_type, alert, required_action, choice_set, action_url, complete_on, on_unknown,
+                    lane, subject, message_text, external_message, sender, sender_instance, action_parameters, created_at,
+                    expires_at, batch_id
+             from unnest($2::uuid[], $3::bool[], $4::int8[], $5::text[], $6::bool[], $7::text[], $8::text[], $9::text[],
+                         $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+                         $17::text[], $18::jsonb[], $19::timestamptz[], $20::timestamptz[], $21::uuid[])
+                  as m(id, needs_permit, recipient_id, message_type, alert, required_action, choice_set, action_url,
+                       complete_on, on_unknown, lane, subject, message_text, external_message, sender, sender_instance,
+                       action_parameters, created_at, expires_at, batch_id)
+             where not needs_permit or id in (select id from permit)
+             on conflict (id) do nothing
+             returning id, recipient_id
+         ), copied as (
+             insert into herald.delivery (id, message_id, channel, address, display_name, mode, lane, state, reason,
+                                          next_attempt_at, pushed_at, created_at, finished_at)
+             select c.id, message_id, channel, coalesce(address, ''), display_name, mode, lane,
+                    case when suppressed is null then 'pending' else 'suppressed' end, suppressed,
+                    now(), now(), now(), case when suppressed is not null then now() end
+             from unnest($22::uuid[], $23::uuid[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[])
+                  as c(id, message_id, channel, address, display_name, mode, lane, suppressed)
+             where message_id in (select id from inserted)
+             on conflict on constraint delivery_one_copy do nothing
+         )
+         select pg_notify('herald_inbox', string_agg(distinct recipient_id::text, ','))::text as notified
+         from inserted having count(*) > 0"#,
+        &permits,
+        column!(row => row.id.0),
+        column!(row => row.needs_permit),
+        column!(row => row.recipient_id),
+        column!(row => row.message_type.code.as_str()) as &[&str],
+        column!(row => row.message_type.delivery_method == DeliveryMethod::Alert),
+        column!(row => row.message_type.required_action.as_str()) as &[&str],
+        column!(row => row.message_type.choice_set.as_deref()) as &[Option<&str>],
+        column!(row => row.message_type.action_url.as_deref()) as &[Option<&str>],
+        column!(row => row.message_type.complete_on.as_str()) as &[&str],
+        column!(row => row.message_type.on_unknown.as_str()) as &[&str],
+        column!(row => row.lane.as_str()) as &[&str],
+        column!(row => row.subject.as_str()) as &[&str],
+        column!(row => row.message_text.as_str()) as &[&str],
+        column!(row => row.external_message.as_deref()) as &[Option<&str>],
+        column!(row => row.sender.as_str()) as &[&str],
+        column!(row => row.sender_instance.as_deref()) as &[Option<&str>],
+        column!(row => row.action_parameters.as_ref()) as &[Option<&Value>],
+        column!(row => row.created_at),
+        column!(row => row.expires_at) as &[Option<DateTime<Utc>>],
+        column!(row => row.batch_id) as &[Option<Uuid>],
+        copies!(_row, copy => copy.id.0),
+        copies!(row, _copy => row.id.0),
+        copies!(_row, copy => copy.channel.as_str()) as &[&str],
+        copies!(_row, copy => copy.address.as_deref()) as &[Option<&str>],
+        copies!(_row, copy => copy.display_name.as_str()) as &[&str],
+        copies!(_row, copy => copy.mode.as_str()) as &[&str],
+        copies!(row, _copy => row.lane.as_str()) as &[&str],
+        copies!(_row, copy => copy.suppressed) as &[Option<&str>],
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(())
+}
+
+/// How a message stands, for whoever sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// `accepted`, `failed` (its job failed for good), `pending`, `acted`, `cancelled` or `withdrawn`.
+    pub status: String,
+    /// Who receives it.
+    pub recipient: String,
+    /// Its type's code.
+    pub message_type: String,
+    /// What the inbox shows.
+    pub message_text: String,
+    /// Who sent it.
+    pub sender: String,
+    /// The sending instance.
+    pub sender_instance: Option<String>,
+    /// What the recipient answered.
+    pub reply_value: Option<String>,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+    /// When the recipient first saw it.
+    pub seen_at: Option<DateTime<Utc>>,
+    /// When it was acted on.
+    pub acted_at: Option<DateTime<Utc>>,
+}
+
+/// How the message stands, from the moment it was accepted.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn standing(executor: impl PgExecutor<'_>, id: MessageId) -> Result<Option<Standing>, sqlx::Error> {
+    sqlx::query_as!(
+        Standing,
+        r#"select status as "status!", recipient as "recipient!", message_type as "message_type!",
+                  message_text as "message_text!", sender as "sender!", sender_instance, reply_value, reason,
+                  created_at as "created_at!", seen_at, acted_at
+           from (
+             select m.status, u.username as recipient, m.message_type, m.message_text, m.sender, m.sender_instance,
+                    m.reply_value, null::text as reason, m.created_at, m.seen_at, m.acted_at
+             from herald.message m join herald.app_user u on u.id = m.recipient_id where m.id = $1
+             union all
+             select case when failed_at is null then 'accepted' else 'failed' end, payload->'message'->>'recipient',
+                    payload->'message'->>'message_type', payload->'message'->>'message_text',
+                    payload->'message'->>'sender', payload->'message'->>'sender_instance',
+                    null, reason, accepted_at, null, null
+             from herald.outbox where id = $1
+           ) as m limit 1"#,
+        id.0
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// View messages that expire at or before `now` are deleted, seen or not: at most `limit` of them. Answers how many.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn purge_expired(
+    executor: impl PgExecutor<'_>,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<u64, sqlx::Error> {
+    let purged = sqlx::query!(
+        r#"with purged as (
+             delete from herald.message
+             where id = any(array(select id from herald.message
+                   where status = 'pending' and expires_at is not null and expires_at <= $1 and required_action = $3
+                   order by expires_at limit $2 for update skip locked))
+             returning recipient_id
+         ), told as (
+             select pg_notify('herald_inbox', string_agg(distinct recipient_id::text, ','))
+             from (select recipient_id from purged limit 500) as someone having count(*) > 0
+         )
+         select count(*) as "purged!", (select count(*) from told) as told from purged"#,
+        now,
+        limit,
+        RequiredAction::View.as_str()
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(u64::try_from(purged.purged).unwrap_or_default())
+}

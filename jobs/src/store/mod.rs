@@ -1,0 +1,69 @@
+//! All SQL. One file for each family of tables; functions take any executor, so that they join a caller's transaction.
+//!
+//! Queries are checked when they are compiled, against the metadata in `.sqlx` (`make prepare` renews it).
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+pub mod access;
+pub mod audit;
+pub mod deliveries;
+pub mod inbox;
+pub mod leases;
+pub mod message_types;
+pub mod messages;
+pub mod outbox;
+pub mod periodic;
+pub mod registry;
+pub mod users;
+
+/// How long to wait for a free connection before the database counts as not available.
+const ACQUIRE: Duration = Duration::from_secs(5);
+
+/// Connections to Herald's database, made when they are needed: at most `size`, named `name` in `pg_stat_activity`.
+///
+/// # Errors
+/// The URL is malformed.
+pub fn pool(url: &str, name: &str, size: u32) -> Result<PgPool, sqlx::Error> {
+    let options: PgConnectOptions = url.parse()?;
+    Ok(PgPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(ACQUIRE)
+        .connect_lazy_with(options.application_name(&format!("herald {name}"))))
+}
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+
+/// Brings the schema up to date; safe to run from many processes at once. Herald's migrations are recorded in its own schema.
+///
+/// # Errors
+/// The database cannot be reached, or was migrated by another version.
+pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    migrator().run(pool).await
+}
+
+/// Whether every migration has been applied.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn is_migrated(pool: &PgPool) -> Result<bool, sqlx::Error> {
+    let exists: Option<String> =
+        sqlx::query_scalar("select to_regclass('herald.schema_migration')::text").fetch_one(pool).await?;
+    if exists.is_none() {
+        return Ok(false);
+    }
+    let applied: i64 = sqlx::query_scalar("select count(*) from herald.schema_migration where success")
+        .fetch_one(pool)
+        .await?;
+    Ok(usize::try_from(applied) == Ok(MIGRATIONS.iter().count()))
+}
+
+fn migrator() -> Migrator {
+    let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
+    migrator.create_schema("herald");
+    migrator.dangerous_set_table_name("herald.schema_migration");
+    migrator
+}

@@ -1,0 +1,308 @@
+//! Accepted sends that are not in an inbox yet.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::id::MessageId;
+use crate::message_type::Lane;
+
+/// A send to be accepted.
+#[derive(Clone, Debug)]
+pub struct Accepting {
+    /// The message's id from now on.
+    pub id: MessageId,
+    /// The lane it takes.
+    pub lane: Lane,
+    /// The send job as JSON.
+    pub payload: String,
+    /// Must be an active user.
+    pub recipient: String,
+    /// Must be a user, unless a model's instance sends (`None`).
+    pub sending_user: Option<String>,
+    /// Not handed to a worker before this time; `None`: at once.
+    pub due_at: Option<DateTime<Utc>>,
+    /// The caller pushes the job to Redis itself, right after the commit.
+    pub pushed: bool,
+    /// Of a send to many.
+    pub batch_id: Option<Uuid>,
+}
+
+/// What became of a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// A row stands in the outbox once the transaction commits.
+    Yes,
+    /// There is no active user of the recipient's name.
+    NoRecipient,
+    /// There is no user of the sender's name.
+    NoSender,
+}
+
+/// Accepts sends; safe to repeat with the same ids. Answers in the order of `sends`.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn accept(
+    executor: impl PgExecutor<'_>,
+    sends: &[Accepting],
+) -> Result<Vec<Accepted>, sqlx::Error> {
+    let ids: Vec<Uuid> = sends.iter().map(|send| send.id.0).collect();
+    let lanes: Vec<&str> = sends.iter().map(|send| send.lane.as_str()).collect();
+    let payloads: Vec<&str> = sends.iter().map(|send| send.payload.as_str()).collect();
+    let recipients: Vec<&str> = sends.iter().map(|send| send.recipient.as_str()).collect();
+    let senders: Vec<Option<&str>> = sends.iter().map(|send| send.sending_user.as_deref()).collect();
+    let due: Vec<Option<DateTime<Utc>>> = sends.iter().map(|send| send.due_at).collect();
+    let pushed: Vec<bool> = sends.iter().map(|send| send.pushed).collect();
+    let batches: Vec<Option<Uuid>> = sends.iter().map(|send| send.batch_id).collect();
+    // Both checks count as one with the insert: a user deactivated before this statement gets nothing.
+    let checked = sqlx::query!(
+        r#"with send as materialized (
+             select s.*, r.active is true as has_recipient, s.sender is null or u.id is not null as has_sender
+             from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::bool[], $8::uuid[])
+                  with ordinality as s(id, lane, payload, recipient, sender, due_at, pushed, batch_id, n)
+             left join herald.app_user r on r.username = s.recipient
+             left join herald.app_user u on u.username = s.sender
+         ), accepted as (
+             insert into herald.outbox (id, lane, payload, due_at, pushed_at, batch_id)
+             select id, lane, payload::json, coalesce(due_at, now()), case when pushed then now() end, batch_id
+             from send where has_recipient and has_sender
+             on conflict (id) do nothing
+         )
+         select has_recipient as "has_recipient!", has_sender as "has_sender!" from send order by n"#,
+        &ids,
+        &lanes as &[&str],
+        &payloads as &[&str],
+        &recipients as &[&str],
+        &senders as &[Option<&str>],
+        &due as &[Option<DateTime<Utc>>],
+        &pushed,
+        &batches as &[Option<Uuid>]
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(checked
+        .into_iter()
+        .map(|row| match (row.has_recipient, row.has_sender) {
+            (true, true) => Accepted::Yes,
+            (false, _) => Accepted::NoRecipient,
+            (true, false) => Accepted::NoSender,
+        })
+        .collect())
+}
+
+/// What an idempotency key stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// It is new, and now stands for this send.
+    Fresh,
+    /// The same request was accepted before, as this message.
+    Replayed(MessageId),
+    /// It stands for another request, accepted as this message.
+    Taken(MessageId),
+}
+
+/// Ties `key` to the message `id`, or finds what it is tied to. Waits for another's open transaction on the same key as long
+/// as `lock_timeout` allows.
+///
+/// # Errors
+/// The database cannot be reached, or the key is locked by another transaction.
+pub async fn claim_key(
+    connection: &mut sqlx::PgConnection,
+    (sender, key): (&str, &str),
+    request: &serde_json::Value,
+    id: MessageId,
+    expires_at: DateTime<Utc>,
+) -> Result<Key, sqlx::Error> {
+    let fresh = sqlx::query!(
+        "insert into herald.idempotency (sender, key, request_hash, message_id, expires_at)
+         values ($1, $2, herald.request_hash($3), $4, $5) on conflict (sender, key) do nothing",
+        sender,
+        key,
+        request,
+        id.0,
+        expires_at
+    )
+    .execute(&mut *connection)
+    .await?;
+    if fresh.rows_affected() == 1 {
+        return Ok(Key::Fresh);
+    }
+    let earlier = sqlx::query!(
+        r#"select message_id, request_hash = herald.request_hash($3) as "same!" from herald.idempotency
+           where sender = $1 and key = $2"#,
+        sender,
+        key,
+        request
+    )
+    .fetch_one(connection)
+    .await?;
+    let message = MessageId(earlier.message_id);
+    Ok(if earlier.same { Key::Replayed(message) } else { Key::Taken(message) })
+}
+
+/// A job to push.
+#[derive(Debug)]
+pub struct Pushable {
+    /// The message's id.
+    pub id: Uuid,
+    /// The send job as JSON.
+    pub payload: String,
+}
+
+/// The lanes in which something has yet to be pushed and is due at `now`: sends, and copies by e-mail.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn lanes_with_work(
+    executor: impl PgExecutor<'_>,
+    now: DateTime<Utc>,
+) -> Result<Vec<(Lane, bool, bool)>, sqlx::Error> {
+    let lanes: Vec<&str> = Lane::ALL.iter().map(|lane| lane.as_str()).collect();
+    let rows = sqlx::query!(
+        r#"select lane as "lane!",
+                  exists (select from herald.outbox o where o.lane = l.lane and pushed_at is null and failed_at is null
+                          and due_at <= $2) as "sends!",
+                  exists (select from herald.delivery d where channel = 'email' and d.lane = l.lane and state = 'pending'
+                          and pushed_at is null and next_attempt_at <= $2) as "emails!"
+           from unnest($1::text[]) as l(lane)"#,
+        &lanes as &[&str],
+        now
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.lane.into(), row.sends, row.emails)).collect())
+}
+
+/// Rows that have yet to be pushed and are due at `now`, at most `limit`; counts them as pushed.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn take_unpushed(
+    executor: impl PgExecutor<'_>,
+    lane: Lane,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Pushable>, sqlx::Error> {
+    sqlx::query_as!(
+        Pushable,
+        r#"update herald.outbox set pushed_at = clock_timestamp()
+           where id = any(array(select id from herald.outbox
+                 where lane = $1 and pushed_at is null and failed_at is null and due_at <= $2
+                 order by due_at limit $3))
+           returning id, payload::text as "payload!""#,
+        lane.as_str(),
+        now,
+        limit
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Rows that were pushed more than `age` seconds ago, at most `limit`; counts them as pushed again.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn take_lost(
+    executor: impl PgExecutor<'_>,
+    lane: Lane,
+    age: f64,
+    limit: i64,
+) -> Result<Vec<Pushable>, sqlx::Error> {
+    sqlx::query_as!(
+        Pushable,
+        r#"update herald.outbox set pushed_at = clock_timestamp()
+           where id = any(array(select id from herald.outbox
+                 where lane = $1 and pushed_at < clock_timestamp() - make_interval(secs => $2) and failed_at is null
+                 order by pushed_at limit $3))
+           returning id, payload::text as "payload!""#,
+        lane.as_str(),
+        age,
+        limit
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Records that a job failed for good. `false` where no row stands behind it.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn fail(executor: impl PgExecutor<'_>, id: MessageId, reason: &str) -> Result<bool, sqlx::Error> {
+    let failed =
+        sqlx::query!("update herald.outbox set failed_at = now(), reason = $2 where id = $1", id.0, reason)
+            .execute(executor)
+            .await?;
+    Ok(failed.rows_affected() > 0)
+}
+
+/// A send whose job failed for good.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// The message's id.
+    pub id: Uuid,
+    /// When it failed.
+    pub failed_at: DateTime<Utc>,
+    /// Why.
+    pub reason: String,
+    /// The send job as JSON.
+    pub payload: String,
+}
+
+/// The sends that failed for good, oldest first.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn failed(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Failed>, sqlx::Error> {
+    sqlx::query_as!(
+        Failed,
+        r#"select id, failed_at as "failed_at!", coalesce(reason, '') as "reason!", payload::text as "payload!"
+           from herald.outbox where failed_at is not null order by failed_at limit $1"#,
+        limit
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Lets failed sends run again: one, or all of them. Answers how many.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn replay(executor: impl PgExecutor<'_>, id: Option<MessageId>) -> Result<u64, sqlx::Error> {
+    let replayed = sqlx::query!(
+        "update herald.outbox set failed_at = null, reason = null, pushed_at = null
+         where failed_at is not null and ($1::uuid is null or id = $1)",
+        id.map(|id| id.0)
+    )
+    .execute(executor)
+    .await?;
+    Ok(replayed.rows_affected())
+}
+
+/// How the outbox stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Lag {
+    /// Rows that wait, due or not.
+    pub waiting: i64,
+    /// Seconds since the oldest row that is due was accepted.
+    pub oldest_seconds: f64,
+    /// Rows whose job failed for good.
+    pub failed: i64,
+}
+
+/// How the outbox stands now.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn lag(executor: impl PgExecutor<'_>) -> Result<Lag, sqlx::Error> {
+    sqlx::query_as!(
+        Lag,
+        r#"select count(*) filter (where failed_at is null) as "waiting!",
+                  coalesce(extract(epoch from now() - min(due_at) filter (where failed_at is null and due_at <= now())), 0)::float8
+                      as "oldest_seconds!",
+                  count(*) filter (where failed_at is not null) as "failed!"
+           from herald.outbox"#
+    )
+    .fetch_one(executor)
+    .await
+}

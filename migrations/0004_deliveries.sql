@@ -1,0 +1,68 @@
+-- The ledger of copies that go out by e-mail and SMS, and where they go out through.
+
+create table herald.delivery (
+    id              uuid primary key,
+    -- No foreign key: a copy for an outside contact may be asked for before the message is in the inbox, and the ledger
+    -- outlives the message.
+    message_id      uuid not null,
+    channel         text not null constraint delivery_channel check (channel in ('email', 'sms')),
+    address         text not null,
+    -- The name shown beside an e-mail address.
+    display_name    text not null default '',
+    mode            text not null default 'to' constraint delivery_mode check (mode in ('to', 'cc', 'bcc')),
+    -- Asked for together with the message: those belong to one mail and show the same To and Cc.
+    with_message    boolean not null default true,
+    lane            text not null,
+    state           text not null default 'pending'
+                    constraint delivery_state check
+                    (state in ('pending', 'sending', 'sent', 'failed', 'unknown', 'suppressed', 'cancelled')),
+    -- The last answer, in the server's own words, or why nothing was sent.
+    reason          text,
+    attempts        integer not null default 0,
+    -- How often the outcome stayed unknown.
+    unknowns        integer not null default 0,
+    -- Who holds the row while it is being sent, and until when.
+    lease_token     uuid,
+    lease_until     timestamptz,
+    next_attempt_at timestamptz not null,
+    -- When its job was last pushed to Redis; null: the relay has yet to push it.
+    pushed_at       timestamptz,
+    created_at      timestamptz not null,
+    finished_at     timestamptz,
+    constraint delivery_one_copy unique (message_id, channel, address)
+);
+-- Each waiting row stands in exactly one of these two.
+create index delivery_due on herald.delivery (channel, lane, next_attempt_at)
+    where state = 'pending' and pushed_at is null;
+create index delivery_pushed on herald.delivery (channel, lane, pushed_at)
+    where state = 'pending' and pushed_at is not null;
+create index delivery_lease on herald.delivery (lease_until) where state = 'sending';
+
+create table herald.delivery_attempt (
+    delivery_id uuid not null references herald.delivery (id) on delete cascade,
+    number      integer not null,
+    started_at  timestamptz not null,
+    finished_at timestamptz not null,
+    outcome     text not null constraint delivery_attempt_outcome check
+                (outcome in ('sent', 'deferred', 'refused', 'unknown', 'fault')),
+    -- The SMTP reply code, where there was one.
+    code        integer,
+    reply       text not null,
+    primary key (delivery_id, number)
+);
+
+create table herald.registry (
+    key         text primary key constraint registry_key_form check (key ~ '^[A-Z][A-Z0-9-]{0,59}$'),
+    value       text,
+    description text not null default '',
+    updated_at  timestamptz not null default now()
+);
+create trigger registry_changed after insert or update or delete on herald.registry
+    for each statement execute function herald.notify_table();
+insert into herald.registry (key, description) values
+    ('SMTP-SERVER', 'Host name of the SMTP server; while unset, e-mail waits'),
+    ('SMTP-PORT', 'Port of the SMTP server; 25 where unset'),
+    ('SMTP-USERNAME', 'Account on the SMTP server; unset: no authentication'),
+    ('SMTP-PASSWORD', 'Password of that account'),
+    ('SMTP-SECURITY', 'starttls (default), tls, or none'),
+    ('SMTP-FROM', 'Sender address; SMTP-USERNAME where that is an address');

@@ -1,0 +1,130 @@
+//! Message types and users kept in memory, forgotten when they change.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use herald_jobs::message_type::MessageType;
+use herald_jobs::store;
+use herald_jobs::store::users::User;
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+
+/// How long an entry is trusted when no notification comes.
+const TRUSTED: Duration = Duration::from_secs(5);
+/// Most users kept in memory.
+const MOST_USERS: usize = 20_000;
+
+/// A cache of types and users. Clones share it.
+#[derive(Clone)]
+pub struct Directory {
+    pool: PgPool,
+    known: Arc<RwLock<Known>>,
+}
+
+struct Known {
+    types: HashMap<String, Arc<MessageType>>,
+    users: HashMap<String, Arc<User>>,
+    types_read: Option<Instant>,
+    users_read: Instant,
+}
+
+impl Directory {
+    /// An empty directory over `pool`.
+    pub fn new(pool: PgPool) -> Self {
+        let known = Known {
+            types: HashMap::new(),
+            users: HashMap::new(),
+            types_read: None,
+            users_read: Instant::now(),
+        };
+        Self { pool, known: Arc::new(RwLock::new(known)) }
+    }
+
+    /// Forgets at once what changes in the database; runs until its future is dropped.
+    pub async fn follow(&self) {
+        loop {
+            if let Err(error) = self.listen().await {
+                tracing::debug!("Lost the connection that tells of changes: {error}");
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn listen(&self) -> Result<(), sqlx::Error> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen_all(["herald_app_user", "herald_message_type"]).await?;
+        self.forget();
+        loop {
+            listener.recv().await?;
+            self.forget();
+        }
+    }
+
+    fn forget(&self) {
+        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.types_read = None;
+        known.users.clear();
+    }
+
+    /// The message type with this code.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn message_type(&self, code: &str) -> Result<Option<Arc<MessageType>>, sqlx::Error> {
+        {
+            let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if known.types_read.is_some_and(|read| read.elapsed() < TRUSTED) {
+                return Ok(known.types.get(code).cloned());
+            }
+        }
+        let read = Instant::now();
+        let types = store::message_types::all(&self.pool).await?;
+        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.types = types.into_iter().map(|kind| (kind.code.clone(), Arc::new(kind))).collect();
+        known.types_read = Some(read);
+        Ok(known.types.get(code).cloned())
+    }
+
+    /// The users of these names, by name. Who is not there does not exist.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn users<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<HashMap<String, Arc<User>>, sqlx::Error> {
+        let mut found = HashMap::new();
+        let mut missing = Vec::new();
+        {
+            let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let trusted = known.users_read.elapsed() < TRUSTED;
+            for name in names {
+                match known.users.get(name).filter(|_| trusted) {
+                    Some(user) => {
+                        found.insert(name.to_owned(), user.clone());
+                    }
+                    None => missing.push(name.to_owned()),
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        let read = Instant::now();
+        let users = store::users::by_names(&self.pool, &missing).await?;
+        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if known.users_read.elapsed() >= TRUSTED || known.users.len() + users.len() > MOST_USERS {
+            known.users.clear();
+            known.users_read = read;
+        }
+        for user in users {
+            let user = Arc::new(user);
+            known.users.insert(user.username.clone(), user.clone());
+            found.insert(user.username.clone(), user);
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,336 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use herald_jobs::address::Contact;
+use herald_jobs::clock::Clock;
+use herald_jobs::group_commit::{Commit, GroupCommit, is_outage};
+use herald_jobs::id::{self, MessageId};
+use herald_jobs::message_type::{Lane, MessageType};
+use herald_jobs::queues::Queues;
+use herald_jobs::refusal::Refusal;
+use herald_jobs::send::{MAX_KEY, NewContact, NewMessage, Origin, RawSendJob, SendJob};
+use herald_jobs::store;
+use herald_jobs::store::messages::Standing;
+use herald_jobs::store::outbox::{Accepted, Accepting, Key};
+use serde_json::value::RawValue;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::SendError;
+use crate::directory::Directory;
+use crate::push::Pusher;
+
+/// Most sends in one accepting commit.
+const GROUP: usize = 500;
+/// How long an idempotency key is remembered.
+const KEY_LIFE: TimeDelta = TimeDelta::days(7);
+/// How long a keyed send waits for another's open transaction on the same key.
+const KEY_WAIT: &str = "set local lock_timeout = '2s'";
+/// How long the database may be away before an accept is refused.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a [`Producer`] behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Entries a lane may hold in Redis; beyond them accepted sends wait in the outbox.
+    pub max_depth: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { max_depth: 20_000 }
+    }
+}
+
+/// Sends messages. Clones share their connections and commit in groups.
+///
+/// [`send`](Self::send) and its kin answer when the send is committed to Postgres: it is not lost then, whatever dies next.
+#[derive(Clone)]
+pub struct Producer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: PgPool,
+    queues: Queues,
+    clock: Clock,
+    directory: Directory,
+    accepting: GroupCommit<Accept>,
+    pushers: [Pusher<RawSendJob>; 3],
+}
+
+/// A send that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The message's id.
+    pub id: MessageId,
+    /// The same request was accepted before under this idempotency key; nothing was sent now.
+    pub replayed: bool,
+}
+
+/// What became of a send to many.
+#[derive(Debug)]
+pub struct Batch {
+    /// Names the batch.
+    pub id: Uuid,
+    /// One answer for each recipient, in their order.
+    pub answers: Vec<Result<MessageId, SendError>>,
+}
+
+impl Producer {
+    /// A producer over `pool` and `queues`. Must be made inside a tokio runtime.
+    pub fn new(pool: PgPool, queues: Queues, clock: Clock, options: Options) -> Self {
+        let pusher = |lane| Pusher::spawn(queues.send.lane(lane).retyped(), options.max_depth);
+        let pushers = [pusher(Lane::Alert), pusher(Lane::Normal), pusher(Lane::Bulk)];
+        let directory = Directory::new(pool.clone());
+        let accepting = GroupCommit::spawn(Accept { pool: pool.clone() }, GROUP);
+        let follow = directory.clone();
+        let inner = Arc::new(Inner { pool, queues, clock, directory, accepting, pushers });
+        let alive = Arc::downgrade(&inner);
+        tokio::spawn(async move {
+            let gone = async {
+                while alive.strong_count() > 0 {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            };
+            tokio::select! { () = follow.follow() => {}, () = gone => {} }
+        });
+        Self { inner }
+    }
+
+    /// Accepts one message. It is in Postgres when this answers, and on its way.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then.
+    pub async fn send(&self, message: NewMessage) -> Result<MessageId, SendError> {
+        let (message, kind) = self.validated(message).await?;
+        self.accept(message, &kind, None).await
+    }
+
+    /// Accepts one message once: the same sender, key and message again is answered with the first one's id.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then.
+    pub async fn send_once(&self, message: NewMessage, key: &str) -> Result<Sent, SendError> {
+        check_key(key)?;
+        let (message, kind) = self.validated(message).await?;
+        let request =
+            serde_json::to_value(&message).map_err(|error| Refusal::new("message", error.to_string()))?;
+        let sender = message.sender.clone();
+        let (accepting, job) = self.prepare(message, &kind, None)?;
+        let mut transaction = self.inner.pool.begin().await?;
+        sqlx::query(KEY_WAIT).execute(&mut *transaction).await?;
+        let expires = self.inner.clock.now() + KEY_LIFE;
+        let id = accepting.id;
+        match store::outbox::claim_key(&mut transaction, (&sender, key), &request, id, expires).await? {
+            Key::Replayed(id) => return Ok(Sent { id, replayed: true }),
+            Key::Taken(id) => return Err(SendError::KeyTaken(id)),
+            Key::Fresh => {}
+        }
+        let (lane, pushed) = (accepting.lane, accepting.pushed);
+        let answers = store::outbox::accept(&mut *transaction, &[accepting]).await?;
+        answers.into_iter().try_for_each(refuse_stranger)?;
+        transaction.commit().await?;
+        if pushed {
+            self.pusher(lane).push(vec![job]).await;
+        }
+        Ok(Sent { id, replayed: false })
+    }
+
+    /// Accepts one message inside the caller's own transaction: a rollback leaves nothing. The relay pushes it within
+    /// 100 ms of the commit.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then.
+    pub async fn send_in(
+        &self,
+        transaction: &mut PgConnection,
+        message: NewMessage,
+    ) -> Result<MessageId, SendError> {
+        let (message, kind) = self.validated(message).await?;
+        let (accepting, _) = self.prepare(message, &kind, None)?;
+        let (id, accepting) = (accepting.id, Accepting { pushed: false, ..accepting });
+        let answers = store::outbox::accept(transaction, &[accepting]).await?;
+        answers.into_iter().try_for_each(refuse_stranger)?;
+        Ok(id)
+    }
+
+    /// Accepts the same message for many recipients; each is accepted or refused by itself.
+    ///
+    /// # Errors
+    /// The message itself is at fault, or the database cannot be reached before the first was accepted.
+    pub async fn send_many(&self, message: NewMessage, recipients: &[String]) -> Result<Batch, SendError> {
+        let batch = id::new(self.inner.clock.now());
+        let kind = self.message_type(&message.message_type).await?;
+        let mut answers = Vec::with_capacity(recipients.len());
+        for chunk in recipients.chunks(4 * GROUP) {
+            let sends = chunk.iter().map(|recipient| {
+                let message = NewMessage { recipient: recipient.clone(), ..message.clone() };
+                let kind = kind.clone();
+                async move { self.accept(message.validate(&kind)?, &kind, Some(batch)).await }
+            });
+            answers.extend(futures::future::join_all(sends).await);
+        }
+        Ok(Batch { id: batch, answers })
+    }
+
+    /// The fast lane: pushes straight to Redis. The promise is then Redis's own: what Redis loses is lost, and an
+    /// unknown recipient is found by the worker only.
+    ///
+    /// # Errors
+    /// [`SendError`]; after [`SendError::Queue`] the message may have been sent nevertheless.
+    pub async fn enqueue(&self, message: NewMessage) -> Result<MessageId, SendError> {
+        let (message, kind) = self.validated(message).await?;
+        let now = self.inner.clock.now();
+        let (id, lane) = (MessageId::new(now), message.lane.unwrap_or(kind.lane));
+        let job = SendJob {
+            id,
+            accepted_at: now.timestamp_millis(),
+            origin: Origin::FastLane,
+            batch_id: None,
+            message,
+        };
+        self.inner.queues.send.lane(lane).push(&job).await?;
+        Ok(id)
+    }
+
+    /// Asks for a copy of a message for somebody outside, whether the message is in its inbox yet or not.
+    ///
+    /// # Errors
+    /// [`SendError`], naming `contact_reference`, `email_mode` or `message_id`.
+    pub async fn add_recipient(&self, message: MessageId, contact: &NewContact) -> Result<(), SendError> {
+        let contact: Contact = contact.parse()?;
+        store::deliveries::add(&self.inner.pool, message, &contact).await.map_err(|error| {
+            match error.as_database_error() {
+                Some(database) if database.code().as_deref() == Some("22023") => {
+                    Refusal::new("message_id", format!("there is no message {message}")).into()
+                }
+                _ => SendError::from(error),
+            }
+        })
+    }
+
+    /// How a message stands; `None` where there is none.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn standing(&self, message: MessageId) -> Result<Option<Standing>, SendError> {
+        Ok(store::messages::standing(&self.inner.pool, message).await?)
+    }
+
+    /// Waits until everything accepted so far has been pushed to Redis, or has failed to be. A program that ends right after a
+    /// send spares its message the sweep's delay.
+    pub async fn flush(&self) {
+        for pusher in &self.inner.pushers {
+            pusher.flush().await;
+        }
+    }
+
+    async fn accept(
+        &self,
+        message: NewMessage,
+        kind: &MessageType,
+        batch: Option<Uuid>,
+    ) -> Result<MessageId, SendError> {
+        let (accepting, job) = self.prepare(message, kind, batch)?;
+        let (id, lane, pushed) = (accepting.id, accepting.lane, accepting.pushed);
+        refuse_stranger(self.inner.accepting.submit(accepting).await?)?;
+        if pushed {
+            self.pusher(lane).push(vec![job]).await;
+        }
+        Ok(id)
+    }
+
+    async fn validated(&self, message: NewMessage) -> Result<(NewMessage, Arc<MessageType>), SendError> {
+        let kind = self.message_type(&message.message_type).await?;
+        Ok((message.validate(&kind)?, kind))
+    }
+
+    async fn message_type(&self, code: &str) -> Result<Arc<MessageType>, SendError> {
+        let unknown = || Refusal::new("message_type", format!("there is no message type \"{code}\"")).into();
+        self.inner.directory.message_type(code).await?.ok_or_else(unknown)
+    }
+
+    fn prepare(
+        &self,
+        message: NewMessage,
+        kind: &MessageType,
+        batch_id: Option<Uuid>,
+    ) -> Result<(Accepting, RawSendJob), SendError> {
+        let now = self.inner.clock.now();
+        let (id, lane) = (MessageId::new(now), message.lane.unwrap_or(kind.lane));
+        let due_at = message.deliver_at.filter(|&at| at > now);
+        let job =
+            SendJob { id, accepted_at: now.timestamp_millis(), origin: Origin::Outbox, batch_id, message };
+        let unreadable = |error: serde_json::Error| Refusal::new("message", error.to_string());
+        let payload = serde_json::to_string(&job).map_err(unreadable)?;
+        let accepting = Accepting {
+            id,
+            lane,
+            recipient: job.message.recipient,
+            sending_user: job.message.sender_instance.is_none().then(|| job.message.sender.to_lowercase()),
+            due_at,
+            pushed: due_at.is_none() && !self.pusher(lane).is_deep(),
+            batch_id,
+            payload: payload.clone(),
+        };
+        Ok((accepting, RawSendJob(RawValue::from_string(payload).map_err(unreadable)?)))
+    }
+
+    fn pusher(&self, lane: Lane) -> &Pusher<RawSendJob> {
+        match lane {
+            Lane::Alert => &self.inner.pushers[0],
+            Lane::Normal => &self.inner.pushers[1],
+            Lane::Bulk => &self.inner.pushers[2],
+        }
+    }
+}
+
+fn check_key(key: &str) -> Result<(), Refusal> {
+    if key.is_empty() || key.chars().count() > MAX_KEY || key.contains(char::is_control) {
+        return Err(Refusal::new(
+            "idempotency_key",
+            format!("must be 1 to {MAX_KEY} characters, none of them a control character"),
+        ));
+    }
+    Ok(())
+}
+
+fn refuse_stranger(answer: Accepted) -> Result<(), SendError> {
+    match answer {
+        Accepted::Yes => Ok(()),
+        Accepted::NoRecipient => {
+            Err(Refusal::new("recipient", "there is no active user of this name").into())
+        }
+        Accepted::NoSender => Err(Refusal::new(
+            "sender",
+            "there is no user of this name; name a model together with sender_instance",
+        )
+        .into()),
+    }
+}
+
+/// Concurrent accepts share one commit.
+struct Accept {
+    pool: PgPool,
+}
+
+impl Commit for Accept {
+    type Item = Accepting;
+    type Outcome = Accepted;
+
+    /// A lost answer to COMMIT is repeated with the same ids, which accepts each of them once.
+    async fn commit(&self, items: &[Accepting]) -> Result<Vec<Accepted>, sqlx::Error> {
+        let begun = std::time::Instant::now();
+        loop {
+            match store::outbox::accept(&self.pool, items).await {
+                Err(error) if is_outage(&error) && begun.elapsed() < PATIENCE => {
+                    tracing::info!("Tries again to accept a group of {}: {error}", items.len());
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Pushes accepted jobs to Redis after their commit, in groups. A push that fails loses nothing: the sweep finds its row.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use herald_queue::{Job, Queue};
+use tokio::sync::{mpsc, oneshot};
+
+/// Most jobs pushed in one go.
+const GROUP: usize = 500;
+/// How often the queue is asked how deep it is.
+const LOOK: Duration = Duration::from_millis(100);
+
+enum Order<J> {
+    Push(Vec<J>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// Pushes to one queue. While that is deep, rows are to be written as not pushed: the relay pushes them when there is room.
+pub struct Pusher<J> {
+    orders: mpsc::Sender<Order<J>>,
+    deep: Arc<AtomicBool>,
+}
+
+impl<J: Job> Pusher<J> {
+    /// Starts a task that pushes to `queue`, which is deep from `max_depth` entries on.
+    pub fn spawn(queue: Queue<J>, max_depth: u64) -> Self {
+        let (orders, mut waiting) = mpsc::channel(4 * GROUP);
+        let deep = Arc::new(AtomicBool::new(false));
+        let is_deep = deep.clone();
+        tokio::spawn(async move {
+            let mut group = Vec::with_capacity(GROUP);
+            let mut looked = Instant::now();
+            loop {
+                // While the queue is deep nothing is pushed, so somebody must look whether it still is.
+                let patience = if is_deep.load(Ordering::Relaxed) { LOOK } else { LOOK * 100 };
+                match tokio::time::timeout(patience, waiting.recv_many(&mut group, GROUP)).await {
+                    Ok(0) => return,
+                    Ok(_) => push(&queue, &mut group).await,
+                    Err(_) => {}
+                }
+                if looked.elapsed() >= LOOK {
+                    looked = Instant::now();
+                    if let Ok(entries) = queue.len().await {
+                        is_deep.store(entries >= max_depth, Ordering::Relaxed);
+                    }
+                }
+            }
+        });
+        Self { orders, deep }
+    }
+
+    /// Whether the queue holds as many entries as it may.
+    pub fn is_deep(&self) -> bool {
+        self.deep.load(Ordering::Relaxed)
+    }
+
+    /// Hands jobs over, after the commit of their rows.
+    pub async fn push(&self, jobs: Vec<J>) {
+        // The task ends with the process only; then the sweep takes over.
+        let _ = self.orders.send(Order::Push(jobs)).await;
+    }
+
+    /// Waits until what was handed over before has been pushed, or has failed to be.
+    pub async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.orders.send(Order::Flush(done)).await.is_ok() {
+            let _ = flushed.await;
+        }
+    }
+}
+
+async fn push<J: Job>(queue: &Queue<J>, group: &mut Vec<Order<J>>) {
+    let mut jobs = Vec::with_capacity(group.len());
+    let mut flushes = Vec::new();
+    for order in group.drain(..) {
+        match order {
+            Order::Push(some) => jobs.extend(some),
+            Order::Flush(done) => flushes.push(done),
+        }
+    }
+    if let Err(error) = queue.push_all(&jobs).await {
+        metrics::counter!("herald_push_failures_total").increment(jobs.len() as u64);
+        tracing::warn!(
+            "Could not push {} jobs to {}; they stay in the outbox: {error}",
+            jobs.len(),
+            queue.name()
+        );
+    }
+    for done in flushes {
+        let _ = done.send(());
+    }
+}

@@ -1,0 +1,203 @@
+//! From the outbox and the ledger to Redis: what nobody has pushed yet, and what Redis lost.
+//!
+//! Every worker process runs a relay; a leased row elects the one that works. Two at once would do no harm: a job that is
+//! pushed twice finds its row gone.
+
+use std::time::Duration;
+
+use herald_jobs::address::Channel;
+use herald_jobs::clock::Clock;
+use herald_jobs::deliver::DeliverJob;
+use herald_jobs::id::DeliveryId;
+use herald_jobs::message_type::Lane;
+use herald_jobs::queues::Queues;
+use herald_jobs::send::RawSendJob;
+use herald_jobs::store;
+use herald_jobs::store::outbox::Pushable;
+use herald_queue::{Job, Queue, QueueError};
+use serde_json::value::RawValue;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Pause between rounds while there is work, and when there has been none for a while.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+/// How long a relay may be silent before another takes over, in seconds.
+const LEASE_SECONDS: f64 = 5.0;
+/// How often the lease is renewed and lost jobs are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How much longer ago than the stream's oldest entry a row must have been pushed to count as lost, in seconds: the time
+/// that a commit and its push may take.
+const GRACE_SECONDS: f64 = 5.0;
+/// Most rows moved in one statement.
+const ROUND: u64 = 1_000;
+
+/// Moves jobs to Redis.
+pub struct Relay {
+    pool: PgPool,
+    queues: Queues,
+    clock: Clock,
+    max_depth: u64,
+    holder: Uuid,
+}
+
+/// Why a round did not end well. The next one tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// Postgres did not do its part.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Redis did not do its part. Rows counted as pushed are found by the sweep.
+    #[error("the queue: {0}")]
+    Queue(#[from] QueueError),
+    /// The outbox holds what is no JSON.
+    #[error("the outbox: {0}")]
+    Payload(#[from] serde_json::Error),
+}
+
+impl Relay {
+    /// A relay that lets each lane grow to at most `max_depth` entries.
+    pub fn new(pool: PgPool, queues: Queues, clock: Clock, max_depth: u64) -> Self {
+        Self { pool, queues, holder: herald_jobs::id::new(clock.now()), clock, max_depth }
+    }
+
+    /// Works until `stop`, whatever fails meanwhile.
+    pub async fn run(self, stop: CancellationToken) {
+        let (busy, idle) = PAUSE;
+        let mut pause = busy;
+        let mut elected = false;
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = sweep.tick() => {
+                    elected = self.elect().await;
+                    if elected && let Err(error) = self.sweep().await {
+                        tracing::warn!("The relay could not look for lost jobs: {error}");
+                    }
+                }
+                () = tokio::time::sleep(pause), if elected => {
+                    pause = match self.push_due().await {
+                        Ok(0) => (pause * 2).min(idle),
+                        Ok(_) => busy,
+                        Err(error) => {
+                            tracing::warn!("The relay could not push what is due: {error}");
+                            SWEEP
+                        }
+                    };
+                }
+            }
+        }
+        if elected && let Err(error) = store::leases::release(&self.pool, "relay", self.holder).await {
+            tracing::info!("The relay's lease will run out by itself: {error}");
+        }
+    }
+
+    async fn elect(&self) -> bool {
+        store::leases::hold(&self.pool, "relay", self.holder, LEASE_SECONDS).await.unwrap_or_else(|error| {
+            tracing::warn!("The relay could not renew its lease: {error}");
+            false
+        })
+    }
+
+    /// Pushes what has yet to be pushed and is due, as far as there is room. Answers how many jobs.
+    ///
+    /// # Errors
+    /// [`RelayError`].
+    pub async fn push_due(&self) -> Result<usize, RelayError> {
+        let mut pushed = 0;
+        let now = self.clock.now();
+        for (lane, sends, emails) in store::outbox::lanes_with_work(&self.pool, now).await? {
+            if sends {
+                let queue = self.sends(lane);
+                let room = self.room(&queue).await?;
+                if room > 0 {
+                    let rows = store::outbox::take_unpushed(&self.pool, lane, now, room).await?;
+                    pushed += push_sends(&queue, rows).await?;
+                }
+            }
+            if emails {
+                let queue = self.queues.email.lane(lane);
+                let room = self.room(queue).await?;
+                if room > 0 {
+                    let ids =
+                        store::deliveries::take_unpushed(&self.pool, Channel::Email, lane, now, room).await?;
+                    pushed += push_copies(queue, ids).await?;
+                }
+            }
+        }
+        Ok(pushed)
+    }
+
+    /// Pushes again what Redis lost: rows pushed longer ago than the oldest entry that their stream still holds. Ends claims
+    /// of deliveries that fell silent. Answers how many jobs were lost.
+    ///
+    /// # Errors
+    /// [`RelayError`].
+    pub async fn sweep(&self) -> Result<usize, RelayError> {
+        let silent = store::deliveries::expire_leases(&self.pool, self.clock.now()).await?;
+        if silent > 0 {
+            tracing::warn!("{silent} deliveries fell silent while they were being sent");
+        }
+        let mut lost = 0;
+        for &lane in Lane::ALL {
+            let queue = self.sends(lane);
+            if let Some((age, room)) = self.age_of_lost(&queue).await? {
+                let rows = store::outbox::take_lost(&self.pool, lane, age, room).await?;
+                lost += push_sends(&queue, rows).await?;
+            }
+            let queue = self.queues.email.lane(lane);
+            if let Some((age, room)) = self.age_of_lost(queue).await? {
+                let ids = store::deliveries::take_lost(&self.pool, Channel::Email, lane, age, room).await?;
+                lost += push_copies(queue, ids).await?;
+            }
+        }
+        if lost > 0 {
+            metrics::counter!("herald_lost_jobs_total").increment(lost as u64);
+            tracing::warn!("Pushed {lost} jobs again that Redis had lost");
+        }
+        Ok(lost)
+    }
+
+    /// From what age on a pushed row counts as lost, and how many may be pushed again; `None` while nothing can be said, or
+    /// there is no room.
+    async fn age_of_lost<J: Job>(&self, queue: &Queue<J>) -> Result<Option<(f64, i64)>, QueueError> {
+        let depth = queue.depth().await?;
+        let room = room(self.max_depth, depth.entries);
+        let oldest = match depth.oldest_age {
+            None if depth.entries == 0 => Duration::ZERO,
+            // Redis' clock was set back behind its oldest entry: wait until it has caught up.
+            None => return Ok(None),
+            Some(age) => age,
+        };
+        Ok((room > 0).then_some((oldest.as_secs_f64() + GRACE_SECONDS, room)))
+    }
+
+    async fn room<J: Job>(&self, queue: &Queue<J>) -> Result<i64, QueueError> {
+        Ok(room(self.max_depth, queue.len().await?))
+    }
+
+    fn sends(&self, lane: Lane) -> Queue<RawSendJob> {
+        self.queues.send.lane(lane).retyped()
+    }
+}
+
+fn room(max_depth: u64, entries: u64) -> i64 {
+    i64::try_from(max_depth.saturating_sub(entries).min(ROUND)).unwrap_or(0)
+}
+
+async fn push_sends(queue: &Queue<RawSendJob>, rows: Vec<Pushable>) -> Result<usize, RelayError> {
+    let jobs: Vec<RawSendJob> = rows
+        .into_iter()
+        .map(|row| RawValue::from_string(row.payload).map(RawSendJob))
+        .collect::<Result<_, _>>()?;
+    queue.push_all(&jobs).await?;
+    Ok(jobs.len())
+}
+
+async fn push_copies(queue: &Queue<DeliverJob>, ids: Vec<Uuid>) -> Result<usize, RelayError> {
+    let jobs: Vec<DeliverJob> = ids.into_iter().map(|id| DeliverJob { id: DeliveryId(id) }).collect();
+    queue.push_all(&jobs).await?;
+    Ok(jobs.len())
+}
