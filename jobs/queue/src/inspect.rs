@@ -21,7 +21,7 @@ pub struct Depth {
     /// Entries of these that wait for their next try.
     pub parked: u64,
     /// The age of the oldest entry, by Redis's clock, which was read before the entry was looked for; `None` where
-    /// there is no entry.
+    /// there is no entry, or the clock was set back behind it.
     pub oldest_age: Option<Duration>,
     /// Dead entries.
     pub dead: u64,
@@ -63,6 +63,16 @@ impl<J: Job> Queue<J> {
         Ok(total)
     }
 
+    /// How many entries the streams hold, without a look at anything else.
+    pub async fn entries(&self) -> Result<u64, QueueError> {
+        let mut ask = redis::pipe();
+        for keys in &self.core.shards {
+            ask.cmd("XLEN").arg(&keys.stream);
+        }
+        let entries: Vec<u64> = ask.query_async(&mut self.core.redis.single()?).await?;
+        Ok(entries.iter().sum())
+    }
+
     async fn depth_of(&self, keys: &Keys, now: Duration) -> Result<Depth, QueueError> {
         let mut connection = self.core.redis.single()?;
         let mut ask = redis::pipe();
@@ -84,7 +94,7 @@ impl<J: Job> Queue<J> {
             entries,
             in_flight: pending - parked,
             parked,
-            oldest_age: oldest.map(|(id, _)| now.saturating_sub(Duration::from_millis(id.ms))),
+            oldest_age: oldest.and_then(|(id, _)| now.checked_sub(Duration::from_millis(id.ms))),
             dead,
             bytes: bytes.unwrap_or(0) + dead_bytes.unwrap_or(0),
         })

@@ -83,6 +83,11 @@ impl<J: Job> Queue<J> {
         &self.core.name
     }
 
+    /// The same queue, for jobs that are written in the same way but kept as another type, such as JSON as it is.
+    pub fn retyped<K: Job>(&self) -> Queue<K> {
+        Queue { core: self.core.clone(), job: PhantomData }
+    }
+
     /// Pushes one job. When this is an error the job may be in the stream nevertheless: Redis may have taken it
     /// and the answer been lost.
     pub async fn push(&self, job: &J) -> Result<(), QueueError> {
