@@ -32,8 +32,8 @@ const SETTINGS: [&str; 8] = [
     "log_timezone=UTC",
 ];
 
-/// What a server is told in addition that need not outlive a power cut.
-const FAST_SETTINGS: [&str; 3] = ["fsync=off", "full_page_writes=off", "synchronous_commit=off"];
+/// What a server is told in addition that need not outlive a power cut. Commits still outlive a crash of the server.
+const FAST_SETTINGS: [&str; 2] = ["fsync=off", "full_page_writes=off"];
 
 /// A private Postgres server. Dropping it ends it.
 #[derive(Debug)]

@@ -32,13 +32,14 @@ const POLL: Duration = Duration::from_millis(10);
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
 /// Stops a server when the process that held its input is gone, killed or not. Arguments: the server's process id, the
-/// signal, and a directory to remove afterwards (or nothing). A line on its input calls it off.
+/// signal, and a directory to remove afterwards (or nothing). A line on its input calls it off. A dead process that nobody has
+/// collected can still be signalled, but has no program any more.
 const LEASH: &str = r#"
 trap '' INT TERM HUP
 read -r _ && exit 0
 kill -s "$2" "$1"
 tries=0
-while kill -0 "$1" && [ "$tries" -lt 100 ]; do
+while kill -0 "$1" && { [ ! -d /proc/1 ] || [ -e "/proc/$1/exe" ]; } && [ "$tries" -lt 100 ]; do
   sleep 0.1
   tries=$((tries + 1))
 done
