@@ -110,8 +110,13 @@ impl Place {
         if !copied.is_file() {
             fs::create_dir_all(&copy)?;
             let packages = unpacked.with_file_name(self.server);
-            let status = Command::new("cp").arg("-R").args([&packages, &unpacked]).arg(&copy).status()?;
-            ensure!(status.success(), "copying {} to {} failed", packages.display(), copy.display());
+            // Links cost nothing, but only work within one file system.
+            let done = ["-Rl", "-R"].iter().any(|flags| {
+                let mut cp = Command::new("cp");
+                cp.arg(flags).args([&packages, &unpacked]).arg(&copy).stderr(Stdio::null());
+                cp.status().is_ok_and(|status| status.success())
+            });
+            ensure!(done, "copying {} to {} failed", packages.display(), copy.display());
         }
         Ok(copied)
     }
