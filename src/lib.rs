@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The parts of the `herald` program.
+
+pub mod private;
