@@ -1,3 +1,9 @@
-//! The parts of the `herald` program.
+//! The parts of the `herald` program: the only place where the crates are put together.
 
+pub mod commands;
+pub mod config;
+mod logging;
+mod metrics;
 pub mod private;
+pub mod servers;
+pub mod wiring;

@@ -299,6 +299,17 @@ pub async fn replay(executor: impl PgExecutor<'_>, id: Option<MessageId>) -> Res
     Ok(replayed.rows_affected())
 }
 
+/// Deletes a failed send: it is not sent. `false` where there is none of this id.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn discard(executor: impl PgExecutor<'_>, id: Uuid) -> Result<bool, sqlx::Error> {
+    let discarded = sqlx::query!("delete from herald.outbox where id = $1 and failed_at is not null", id)
+        .execute(executor)
+        .await?;
+    Ok(discarded.rows_affected() == 1)
+}
+
 /// How the outbox stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Lag {
