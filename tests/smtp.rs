@@ -1,0 +1,12 @@
+//! The SMTP client against the mail catcher: what is known of each mail, whatever goes wrong and wherever it does.
+
+mod smtp {
+    mod catcher;
+    mod cuts;
+    mod messages;
+    mod replies;
+    mod sessions;
+    mod sign_in;
+    mod slow;
+    mod support;
+}
