@@ -1,5 +1,6 @@
 //! The SMTP client against the mail catcher: what is known of each mail, whatever goes wrong and wherever it does.
 
+#[cfg(test)]
 mod smtp {
     mod catcher;
     mod cuts;

@@ -146,7 +146,7 @@ mod tests {
             .unwrap()
             .formatted();
         let shown = show(&html).unwrap();
-        assert_eq!((shown.text, shown.html.as_deref()), (None, Some("<p>only</p>")));
+        assert_eq!((shown.text, shown.html.as_deref()), (None, Some("<p>only</p>\r\n")));
 
         let shown = show(b"Subject: plain\r\n\r\nonly\r\n").unwrap();
         assert_eq!((shown.text.as_deref(), shown.html), (Some("only\r\n"), None));
