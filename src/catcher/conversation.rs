@@ -1,4 +1,4 @@
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use mail_parser::decoders::base64::base64_decode;
 use tokio::net::TcpStream;
@@ -63,7 +63,8 @@ impl Conversation<'_> {
         let settings = &self.shared.settings;
         let mut reply = settings.name.clone();
         if is_extended {
-            for extension in ["8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "AUTH PLAIN LOGIN"] {
+            for extension in ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "AUTH PLAIN LOGIN"]
+            {
                 let _ = write!(reply, "\r\n250-{extension}");
             }
             reply = format!("250-{reply}\r\n250 SIZE {}", settings.max_size);
@@ -217,7 +218,7 @@ impl Conversation<'_> {
             }
             mailbox.store(mail);
         }
-        tokio::time::sleep(delay).await;
+        pause(delay).await;
         if cut {
             return Err(End);
         }
@@ -243,9 +244,7 @@ impl Conversation<'_> {
     /// The reply that the phase asks for, or the usual one, after a delay, or the end.
     async fn told(&self, phase: Phase, usual: &str) -> Result<String, End> {
         let Told { delay, cut, answer } = self.shared.told(phase);
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
-        }
+        pause(delay).await;
         match answer {
             _ if cut => Err(End),
             Some(reply) => Ok(reply),
@@ -274,6 +273,13 @@ fn path(rest: &str, keyword: &str) -> Option<(String, String)> {
     let (start, rest) = rest.split_at_checked(keyword.len())?;
     let (address, parameters) = rest.trim_start().strip_prefix('<')?.split_once('>')?;
     start.eq_ignore_ascii_case(keyword).then(|| (address.to_owned(), parameters.to_ascii_uppercase()))
+}
+
+/// Sleeps; not at all where told so, which `sleep` takes for a millisecond.
+async fn pause(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
 }
 
 fn is_positive(reply: &str) -> bool {

@@ -9,13 +9,19 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::support::{catcher, message, open_and_send, send_to, server, server_at};
+use super::support::{catcher, message, one_by_one, open_and_send, send_to, server, server_at};
 
 /// Small; of several kilobytes, all the same sent in one piece; and sent in many pieces.
 const SIZES: [usize; 3] = [100, 8_000, 200_000];
 
+/// Each size with a server that takes MAIL and RCPT in one go, and with one that does not.
+fn cases() -> impl Iterator<Item = (usize, fn() -> Behaviour)> {
+    SIZES.into_iter().flat_map(|size| [(size, Behaviour::default as fn() -> Behaviour), (size, one_by_one)])
+}
+
 /// What went over the connection in a conversation that went well.
-async fn whole_conversation(catcher: &Catcher, message: &[u8]) -> Traffic {
+async fn whole_conversation(catcher: &Catcher, message: &[u8], behaviour: Behaviour) -> Traffic {
+    catcher.set_behaviour(behaviour);
     let before = catcher.traffic();
     let verdict = open_and_send(&server(catcher), message).await;
     assert!(matches!(verdict, Ok(Verdict::Sent { .. })), "{verdict:?}");
@@ -26,7 +32,7 @@ async fn whole_conversation(catcher: &Catcher, message: &[u8]) -> Traffic {
 /// Every byte, but of long messages only the beginning, the end and a sample of what lies between.
 fn places(total: u64) -> Vec<u64> {
     let is_chosen =
-        |place: &u64| *place < 400 || place % 977 == 0 || place % 16_384 < 3 || total - place < 200;
+        |place: &u64| *place < 400 || place.is_multiple_of(977) || place % 16_384 < 3 || total - place < 200;
     let all: RangeInclusive<u64> = 0..=total;
     if total < 10_000 { all.collect() } else { all.filter(is_chosen).collect() }
 }
@@ -53,14 +59,14 @@ async fn cut(catcher: &Catcher, message: &[u8], behaviour: Behaviour, may_be_unk
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_leaves_after_any_byte_it_received_leads_to_no_wrong_verdict() {
-    for size in SIZES {
+    for (size, base) in cases() {
         let (catcher, message) = (catcher().await, message(size));
-        let total = whole_conversation(&catcher, &message).await.received;
+        let total = whole_conversation(&catcher, &message, base()).await.received;
         let until_data =
             "EHLO herald.test\r\nMAIL FROM:<from@herald.test> SIZE=\r\nRCPT TO:<to@example.com>\r\nDATA\r\n";
         let until_data = (until_data.len() + message.len().to_string().len()) as u64;
         for place in places(total) {
-            let behaviour = Behaviour { cut_received: Some(place), ..Behaviour::default() };
+            let behaviour = Behaviour { cut_received: Some(place), ..base() };
             let is_sent = cut(&catcher, &message, behaviour, place >= until_data).await;
             assert_eq!(is_sent, place == total, "after {place} of {total} bytes");
         }
@@ -69,12 +75,12 @@ async fn a_server_that_leaves_after_any_byte_it_received_leads_to_no_wrong_verdi
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_leaves_after_any_byte_it_sent_leads_to_no_wrong_verdict() {
-    for size in SIZES {
+    for (size, base) in cases() {
         let (catcher, message) = (catcher().await, message(size));
-        let total = whole_conversation(&catcher, &message).await.sent;
+        let total = whole_conversation(&catcher, &message, base()).await.sent;
         let mut unknown = 0;
         for place in 0..=total {
-            let behaviour = Behaviour { cut_sent: Some(place), ..Behaviour::default() };
+            let behaviour = Behaviour { cut_sent: Some(place), ..base() };
             // The catcher reads all that it is sent before it writes again: it has what has an unknown outcome.
             let is_sent = cut(&catcher, &message, behaviour, false).await;
             assert_eq!(is_sent, place == total, "after {place} of {total} bytes");

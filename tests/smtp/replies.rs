@@ -1,13 +1,23 @@
 //! Servers that refuse, put off, and talk nonsense.
 
-use herald::catcher::{Behaviour, Deed, Phase};
+use herald::catcher::{Behaviour, Deed, Phase, When};
 use herald_workers::smtp::{FaultKind, Session, Verdict};
 
-use super::support::{catcher, message, send, send_to, server};
+use super::support::{catcher, message, one_by_one, send, send_to, server};
 
+/// The verdict when a phase is answered in this way, whether the session is usable after it, and whether nothing was
+/// kept: the same whether or not the server takes MAIL and RCPT in one go.
 async fn answered(phase: Phase, code: u16) -> (Verdict, bool, bool) {
+    let deed = Deed::answer(code, "5.9.9 as told");
+    let first = answered_by(Behaviour::at(phase, deed.clone())).await;
+    let second = answered_by(one_by_one().and(phase, deed, When::Always)).await;
+    assert_eq!(first, second, "{phase:?} {code}");
+    first
+}
+
+async fn answered_by(behaviour: Behaviour) -> (Verdict, bool, bool) {
     let catcher = catcher().await;
-    catcher.set_behaviour(Behaviour::at(phase, Deed::answer(code, "5.9.9 as told")));
+    catcher.set_behaviour(behaviour);
     let mut session = Session::open(&server(&catcher)).await.unwrap();
     let verdict = send(&mut session, &message(500)).await;
     (verdict, session.is_usable(), catcher.mailbox().list().is_empty())

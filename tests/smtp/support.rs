@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::DateTime;
-use herald::catcher::{Behaviour, Catcher, Settings};
+use herald::catcher::{Behaviour, Catcher, Deed, Phase, Settings};
 use herald_workers::smtp::{Fault, Secret, Security, Server, Session, Timeouts, Verdict};
 use lettre::Address;
 
@@ -23,6 +23,11 @@ pub(crate) async fn catcher() -> Catcher {
 /// A catcher on a free port.
 pub(crate) async fn catcher_with(settings: Settings) -> Catcher {
     Catcher::start(([127, 0, 0, 1], 0).into(), settings).await.unwrap()
+}
+
+/// A server that offers next to nothing, so that each command waits for its reply.
+pub(crate) fn one_by_one() -> Behaviour {
+    Behaviour::at(Phase::Ehlo, Deed::answer(250, "old server\nSIZE 40000000"))
 }
 
 /// How to reach it.
