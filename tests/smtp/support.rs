@@ -1,18 +1,19 @@
 //! What the tests of this suite share.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use chrono::DateTime;
 use herald::catcher::{Behaviour, Catcher, Deed, Phase, Settings};
-use herald_workers::smtp::{Fault, Secret, Security, Server, Session, Timeouts, Verdict};
+use herald_jobs::clock::Clock;
+use herald_jobs::secret::Secret;
+use herald_workers::smtp::{Fault, Security, Server, Session, Timeouts, Verdict};
 use lettre::Address;
 
 /// Longer than anything takes that goes well.
 pub(crate) const AMPLE: Duration = Duration::from_secs(20);
 
-/// Settings of a catcher whose clock stands still.
+/// The usual settings of a catcher.
 pub(crate) fn settings() -> Settings {
-    Settings::new(Arc::new(|| DateTime::UNIX_EPOCH))
+    Settings::new(Clock::system())
 }
 
 /// A catcher on a free port.
