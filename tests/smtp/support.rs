@@ -7,6 +7,7 @@ use herald_jobs::clock::Clock;
 use herald_jobs::secret::Secret;
 use herald_workers::smtp::{Fault, Security, Server, Session, Timeouts, Verdict};
 use lettre::Address;
+use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 /// Longer than anything takes that goes well.
 pub(crate) const AMPLE: Duration = Duration::from_secs(20);
@@ -29,6 +30,18 @@ pub(crate) async fn catcher_with(settings: Settings) -> Catcher {
 /// A server that offers next to nothing, so that each command waits for its reply.
 pub(crate) fn one_by_one() -> Behaviour {
     Behaviour::at(Phase::Ehlo, Deed::answer(250, "old server\nSIZE 40000000"))
+}
+
+/// A server that says all that it will ever say before it is asked, and then only listens.
+pub(crate) async fn hasty(replies: &'static str) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(replies.as_bytes()).await.unwrap();
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    });
+    server_at(port)
 }
 
 /// How to reach it.
