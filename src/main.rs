@@ -1,1 +1,80 @@
-fn main() {}
+//! `herald`: brings messages from background systems to people.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use herald::commands;
+use herald::config::Config;
+
+/// Brings messages and alerts from background systems to people: into a web inbox, by e-mail and by SMS.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    /// Settings file; without it ./herald.toml, where there is one.
+    #[arg(long, global = true, env = "HERALD_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs all of Herald in one process; without configured servers, on private ones of its own.
+    Serve,
+    /// Runs the workers: jobs into inboxes and out by e-mail. Any number of processes, on any number of machines.
+    Worker,
+    /// Runs the inbox, the API and the schedule. Any number of processes.
+    Web,
+    /// Brings the database's schema up to date.
+    Migrate,
+    /// Sends a message.
+    Send(commands::send::Send),
+    /// Shows what is pending for a user.
+    Inbox(commands::inbox::Inbox),
+    /// Adds, imports and lists users.
+    #[command(subcommand)]
+    User(commands::user::User),
+    /// Makes, lists and revokes API tokens.
+    #[command(subcommand)]
+    Token(commands::token::Token),
+    /// Lists, replays and drops jobs that failed for good.
+    #[command(subcommand)]
+    Dead(commands::dead::Dead),
+    /// Reads and sets the Application Registry (mail server and so on).
+    #[command(subcommand)]
+    Registry(commands::registry::Registry),
+    /// Shows the settings in force.
+    Config(commands::config::Show),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("herald: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // One crypto stack for all connections; an earlier choice of another library would stand.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = Config::load(arguments.config.as_deref())?;
+    match arguments.command {
+        Command::Serve => commands::serve::serve(config).await,
+        Command::Worker => commands::serve::worker(config).await,
+        Command::Web => commands::serve::web(config).await,
+        Command::Migrate => commands::migrate(config).await,
+        Command::Send(send) => send.run(config).await,
+        Command::Inbox(inbox) => inbox.run(config).await,
+        Command::User(user) => user.run(config).await,
+        Command::Token(token) => token.run(config).await,
+        Command::Dead(dead) => dead.run(config).await,
+        Command::Registry(registry) => registry.run(config).await,
+        Command::Config(show) => show.run(&config),
+    }
+}

@@ -42,7 +42,7 @@ impl<J: Job> Pusher<J> {
                 }
                 if looked.elapsed() >= LOOK {
                     looked = Instant::now();
-                    if let Ok(entries) = queue.len().await {
+                    if let Ok(entries) = queue.entries().await {
                         is_deep.store(entries >= max_depth, Ordering::Relaxed);
                     }
                 }

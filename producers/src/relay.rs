@@ -175,7 +175,7 @@ impl Relay {
     }
 
     async fn room<J: Job>(&self, queue: &Queue<J>) -> Result<i64, QueueError> {
-        Ok(room(self.max_depth, queue.len().await?))
+        Ok(room(self.max_depth, queue.entries().await?))
     }
 
     fn sends(&self, lane: Lane) -> Queue<RawSendJob> {

@@ -1,1 +1,18 @@
-//! Placeholder.
+//! What happens to a job.
+//!
+//! [`run`] is the list of all workers. Each queue's handler stands in the file of its name: [`send`] puts messages into
+//! inboxes, [`deliver`] sends copies out, [`periodic`] runs what the schedule started.
+
+mod context;
+pub mod deliver;
+pub mod mail;
+mod outcome;
+pub mod periodic;
+mod register;
+pub mod send;
+pub mod sessions;
+pub mod settings;
+pub mod smtp;
+
+pub use context::{Context, Options};
+pub use register::{WorkerDied, run};

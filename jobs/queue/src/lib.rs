@@ -1,1 +1,40 @@
-//! Placeholder.
+//! An [apalis](https://docs.rs/apalis) backend over Redis Streams that nothing Redis does can stop.
+
+mod connection;
+mod consumer;
+mod envelope;
+mod figures;
+mod hub;
+mod id;
+mod inspect;
+mod lane;
+mod layer;
+mod options;
+mod outcome;
+mod push;
+mod queue;
+mod reply;
+mod script;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use crate::{
+    connection::{OpenError, QueueError, Redis},
+    consumer::{Batch, BatchConsumer, Consumer, ConsumerHandle, Delivery, Many, Shape, Single},
+    envelope::Entry,
+    id::EntryId,
+    inspect::{DeadEntry, Depth},
+    layer::{ResultLayer, ResultService},
+    options::{Backoff, DeadDecision, DeadJob, OnDead, WorkerOptions},
+    outcome::{Failure, Outcome},
+    push::Sink,
+    queue::{Options, Queue},
+};
+
+/// What can be pushed: anything that is written and read as JSON.
+pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Jobs of the same key go to the same shard; without one they are spread evenly.
+    fn shard_key(&self) -> Option<&str> {
+        None
+    }
+}

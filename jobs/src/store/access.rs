@@ -275,3 +275,16 @@ pub async fn revoke_api_token(
     .await?;
     Ok(revoked.rows_affected())
 }
+
+/// Deletes sessions and login links that ended before `now`. Answers how many.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn purge(connection: &mut sqlx::PgConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+    let sessions = sqlx::query!("delete from herald.session where expires_at <= $1", now)
+        .execute(&mut *connection)
+        .await?;
+    let links =
+        sqlx::query!("delete from herald.login_link where expires_at <= $1", now).execute(connection).await?;
+    Ok(sessions.rows_affected() + links.rows_affected())
+}

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use crate::address::{Channel, Contact};
+use crate::address::{Channel, Contact, EmailMode};
 use crate::deliver::{AttemptOutcome, DeliveryState, Verdict};
 use crate::id::{DeliveryId, MessageId};
 use crate::message_type::{Lane, OnUnknown};
@@ -20,6 +20,8 @@ pub struct Claimed {
     pub address: String,
     /// The name beside it.
     pub display_name: String,
+    /// To, Cc or Bcc.
+    pub mode: EmailMode,
     /// Attempts, this one counted.
     pub attempts: i32,
     /// How many before this one ended unknown.
@@ -58,7 +60,7 @@ pub async fn claim(
            set state = 'sending', lease_token = $2, lease_until = $4, attempts = attempts + 1
            from herald.message m
            where d.id = any($1) and d.state = 'pending' and d.next_attempt_at <= $3 and m.id = d.message_id
-           returning d.id, d.lease_token as "lease_token!", d.address, d.display_name, d.attempts, d.unknowns, d.created_at,
+           returning d.id, d.lease_token as "lease_token!", d.address, d.display_name, d.mode, d.attempts, d.unknowns, d.created_at,
                      m.on_unknown, m.id as message_id, m.subject, coalesce(m.external_message, m.message_text) as "text!",
                      m.created_at as message_created_at,
                      array(select o.mode || ' ' || o.address from herald.delivery o

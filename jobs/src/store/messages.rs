@@ -43,6 +43,8 @@ pub struct NewRow {
     pub batch_id: Option<Uuid>,
     /// Copies that go out.
     pub copies: Vec<NewCopy>,
+    /// The caller pushes the copies' jobs to Redis itself, right after the commit.
+    pub pushed: bool,
 }
 
 /// One copy of a new message.
@@ -105,9 +107,10 @@ pub async fn insert(executor: impl PgExecutor<'_>, rows: &[NewRow]) -> Result<()
                                           next_attempt_at, pushed_at, created_at, finished_at)
              select c.id, message_id, channel, coalesce(address, ''), display_name, mode, lane,
                     case when suppressed is null then 'pending' else 'suppressed' end, suppressed,
-                    now(), now(), now(), case when suppressed is not null then now() end
-             from unnest($22::uuid[], $23::uuid[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[])
-                  as c(id, message_id, channel, address, display_name, mode, lane, suppressed)
+                    now(), case when pushed then now() end, now(), case when suppressed is not null then now() end
+             from unnest($22::uuid[], $23::uuid[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[],
+                         $30::bool[])
+                  as c(id, message_id, channel, address, display_name, mode, lane, suppressed, pushed)
              where message_id in (select id from inserted)
              on conflict on constraint delivery_one_copy do nothing
          )
@@ -142,6 +145,7 @@ pub async fn insert(executor: impl PgExecutor<'_>, rows: &[NewRow]) -> Result<()
         copies!(_row, copy => copy.mode.as_str()) as &[&str],
         copies!(row, _copy => row.lane.as_str()) as &[&str],
         copies!(_row, copy => copy.suppressed) as &[Option<&str>],
+        copies!(row, _copy => row.pushed),
     )
     .fetch_optional(executor)
     .await?;

@@ -141,6 +141,26 @@ pub async fn claim_key(
     Ok(if earlier.same { Key::Replayed(message) } else { Key::Taken(message) })
 }
 
+/// Forgets idempotency keys that ended before `now`, at most `limit`. Answers how many.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn purge_keys(
+    executor: impl PgExecutor<'_>,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<u64, sqlx::Error> {
+    let purged = sqlx::query!(
+        "delete from herald.idempotency where (sender, key) in
+             (select sender, key from herald.idempotency where expires_at <= $1 order by expires_at limit $2)",
+        now,
+        limit
+    )
+    .execute(executor)
+    .await?;
+    Ok(purged.rows_affected())
+}
+
 /// A job to push.
 #[derive(Debug)]
 pub struct Pushable {
@@ -277,6 +297,17 @@ pub async fn replay(executor: impl PgExecutor<'_>, id: Option<MessageId>) -> Res
     .execute(executor)
     .await?;
     Ok(replayed.rows_affected())
+}
+
+/// Deletes a failed send: it is not sent. `false` where there is none of this id.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn discard(executor: impl PgExecutor<'_>, id: Uuid) -> Result<bool, sqlx::Error> {
+    let discarded = sqlx::query!("delete from herald.outbox where id = $1 and failed_at is not null", id)
+        .execute(executor)
+        .await?;
+    Ok(discarded.rows_affected() == 1)
 }
 
 /// How the outbox stands.

@@ -1,0 +1,36 @@
+# What a newcomer, a developer and a build server run. Each target first gets what this machine lacks: see scripts/setup.
+
+HERALD_HOME ?= $(CURDIR)/.herald
+export HERALD_HOME
+# Programs that scripts/setup unpacked are used where the system has none.
+export PATH := $(PATH):$(HERALD_HOME)/pkg/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint
+
+help: ## Say what can be made
+	@sed -n 's/^\([a-z]*\): ## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r what why; do printf '  %-12s %s\n' "$$what" "$$why"; done
+
+demo: ## Build Herald and run it with a small demo company, on servers of its own
+	@scripts/setup toolchain servers
+	@cargo build --locked --bin herald
+	@exec target/debug/herald demo $(ARGS)
+
+test: ## Run all the tests
+	@scripts/setup toolchain servers browser
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	  cargo nextest run --locked --workspace; \
+	else \
+	  cargo test --locked --workspace --lib --bins --tests; \
+	fi
+	@cargo test --locked --workspace --doc
+
+bench: ## Measure throughput and latency
+	@scripts/setup toolchain servers
+	@cargo bench --locked --bench herald $(ARGS)
+
+lint: ## Check format, lints and, where cargo-deny is installed, dependencies
+	@scripts/setup toolchain
+	@cargo fmt --all --check
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; else echo "lint: cargo-deny is not installed: left out"; fi

@@ -1,0 +1,34 @@
+//! The subcommands, one file each.
+
+pub mod config;
+pub mod dead;
+pub mod inbox;
+pub mod registry;
+pub mod send;
+pub mod serve;
+pub mod token;
+pub mod user;
+
+use anyhow::Result;
+
+use crate::config::Config;
+use crate::wiring::Wiring;
+
+/// What the audit log calls whoever uses these commands.
+const ACTOR: &str = "command line";
+
+/// `herald migrate`
+///
+/// # Errors
+/// The database cannot be reached, or was migrated by a later version.
+pub async fn migrate(config: Config) -> Result<()> {
+    let wiring = Wiring::new(config.with_running_servers()?, "migrate", 2)?;
+    herald_jobs::store::migrate(&wiring.pool).await?;
+    println!("The schema is up to date.");
+    Ok(())
+}
+
+/// A short connection to a Herald that runs.
+fn connect(config: Config) -> Result<Wiring> {
+    Wiring::new(config.with_running_servers()?, "command", 2)
+}

@@ -1,0 +1,100 @@
+//! Sends a message.
+
+use std::io::Read as _;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use herald_producers::{NewContact, NewMessage};
+
+use crate::commands::connect;
+use crate::config::Config;
+
+/// `herald send`
+#[derive(Args)]
+pub struct Send {
+    /// Who receives it: a username.
+    #[arg(long)]
+    to: String,
+    /// The message type's code.
+    #[arg(long = "type", default_value = "VIEW-NORMAL")]
+    message_type: String,
+    /// What the inbox shows; `-` reads it from standard input.
+    #[arg(long)]
+    text: String,
+    /// What e-mail and SMS carry.
+    #[arg(long)]
+    external: Option<String>,
+    /// The subject.
+    #[arg(long)]
+    subject: Option<String>,
+    /// Who sends: a username, or a model's name together with --instance.
+    #[arg(long)]
+    sender: String,
+    /// The sending model's instance.
+    #[arg(long)]
+    instance: Option<String>,
+    /// A value for the action's URL; repeat it for more. Numbers and true/false are sent as such.
+    #[arg(long = "parameter")]
+    parameters: Vec<String>,
+    /// An outside contact who gets a copy: `a@b.example`, `Cc:a@b.example` or `+491701234567`; repeat it for more.
+    #[arg(long = "copy")]
+    copies: Vec<String>,
+    /// The same key, sender and message again sends nothing, and answers the first one's id.
+    #[arg(long)]
+    idempotency_key: Option<String>,
+    /// Skips Postgres: faster, but what Redis loses is lost.
+    #[arg(long, conflicts_with = "idempotency_key")]
+    fast: bool,
+}
+
+impl Send {
+    /// Sends the message and prints its id.
+    ///
+    /// # Errors
+    /// The message was not accepted; the error names the field.
+    pub async fn run(self, config: Config) -> Result<()> {
+        let wiring = connect(config)?;
+        let producer = wiring.producer();
+        let message = self.message()?;
+        let id = match (&self.idempotency_key, self.fast) {
+            (Some(key), _) => producer.send_once(message, key).await?.id,
+            (None, true) => producer.enqueue(message).await?,
+            (None, false) => producer.send(message).await?,
+        };
+        producer.flush().await;
+        println!("{id}");
+        Ok(())
+    }
+
+    fn message(&self) -> Result<NewMessage> {
+        let mut message_text = self.text.clone();
+        if message_text == "-" {
+            message_text.clear();
+            std::io::stdin()
+                .read_to_string(&mut message_text)
+                .context("read the text from standard input")?;
+        }
+        let parameters = self.parameters.iter().map(|value| {
+            serde_json::from_str(value)
+                .ok()
+                .filter(|value: &serde_json::Value| value.is_number() || value.is_boolean())
+                .unwrap_or_else(|| value.as_str().into())
+        });
+        let copies = self.copies.iter().map(|copy| {
+            let (mode, reference) = copy.split_once(':').unwrap_or(("To", copy));
+            NewContact { contact_reference: reference.to_owned(), email_mode: mode.to_owned() }
+        });
+        Ok(NewMessage {
+            recipient: self.to.clone(),
+            message_type: self.message_type.clone(),
+            message_text,
+            external_message: self.external.clone(),
+            subject: self.subject.clone(),
+            sender: self.sender.clone(),
+            sender_instance: self.instance.clone(),
+            action_parameters: (!self.parameters.is_empty()).then(|| parameters.collect()),
+            recipients: copies.collect(),
+            ..NewMessage::default()
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! Puts the crates together: from settings to the parts that the commands run.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use herald_jobs::clock::Clock;
+use herald_jobs::queues::Queues;
+use herald_jobs::store;
+use herald_producers::Producer;
+use herald_queue::Redis;
+use sqlx::PgPool;
+use url::Url;
+
+use crate::config::Config;
+
+/// What most commands need.
+pub struct Wiring {
+    /// The settings.
+    pub config: Config,
+    /// The database.
+    pub pool: PgPool,
+    /// The queues.
+    pub queues: Queues,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Wiring {
+    /// Connects to what `config` names, with at most `connections` to the database.
+    ///
+    /// # Errors
+    /// An address is malformed.
+    pub fn new(config: Config, name: &str, connections: u32) -> Result<Self> {
+        let pool = store::pool(&config.database.url, name, connections).context("database.url")?;
+        let redis = Redis::open(&config.redis.url).context("redis.url")?;
+        let options =
+            herald_queue::Options { prefix: config.redis.prefix.clone(), ..herald_queue::Options::default() };
+        Ok(Self { pool, queues: Queues::new(redis, &options), clock: Clock::system(), config })
+    }
+
+    /// A producer over these servers.
+    pub fn producer(&self) -> Producer {
+        let options = herald_producers::Options { max_depth: self.config.worker.max_depth };
+        Producer::new(self.pool.clone(), self.queues.clone(), self.clock.clone(), options)
+    }
+
+    /// The workers' context over these servers.
+    ///
+    /// # Errors
+    /// The database's address is malformed.
+    pub fn workers(&self) -> Result<herald_workers::Context> {
+        let worker = &self.config.worker;
+        let domain = &self.config.email.message_id_domain;
+        let options = herald_workers::Options {
+            batch: worker.batch,
+            commits: worker.commits,
+            sessions: worker.sessions,
+            max_depth: worker.max_depth,
+            takeover_after: Duration::try_from_secs_f64(worker.takeover_after)
+                .context("worker.takeover_after")?,
+            grace: Duration::from_secs(worker.grace),
+            message_id_domain: (!domain.is_empty()).then(|| domain.clone()),
+        };
+        let (queues, clock) = (self.queues.clone(), self.clock.clone());
+        herald_workers::Context::new(&self.config.database.url, queues, clock, options)
+            .context("database.url")
+    }
+
+    /// The address that people use.
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub fn public_url(&self) -> Result<Url> {
+        let web = &self.config.web;
+        let url =
+            if web.public_url.is_empty() { format!("http://{}", web.listen) } else { web.public_url.clone() };
+        url.parse().with_context(|| format!("web.public_url: {url}"))
+    }
+
+    /// How the pages behave.
+    ///
+    /// # Errors
+    /// An address is malformed.
+    pub fn web(&self) -> Result<herald_web::Settings> {
+        let web = &self.config.web;
+        let application = (!web.application_url.is_empty()).then(|| web.application_url.parse());
+        Ok(herald_web::Settings {
+            public_url: self.public_url()?,
+            application_url: application.transpose().context("web.application_url")?,
+            action_hosts: web.action_hosts.clone(),
+            refresh: Duration::from_secs(web.refresh),
+        })
+    }
+
+    /// What the schedule starts, and when.
+    pub fn schedule(&self) -> herald_web::schedule::Schedule {
+        herald_web::schedule::Schedule
+    }
+}

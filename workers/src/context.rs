@@ -1,0 +1,73 @@
+use std::time::Duration;
+
+use herald_jobs::clock::Clock;
+use herald_jobs::queues::Queues;
+use herald_jobs::store;
+use herald_producers::directory::Directory;
+use sqlx::PgPool;
+
+/// How the workers of one process behave.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Most messages in one commit.
+    pub batch: usize,
+    /// Commits under way at once, for each lane.
+    pub commits: usize,
+    /// SMTP sessions at once, for each lane.
+    pub sessions: usize,
+    /// Entries a lane may hold in Redis.
+    pub max_depth: u64,
+    /// How long a worker may be silent before others take over what it was doing.
+    pub takeover_after: Duration,
+    /// How long running jobs may take to end when the process is told to stop.
+    pub grace: Duration,
+    /// Domain of the Message-IDs; `None`: that of the sender address.
+    pub message_id_domain: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            batch: 500,
+            commits: 2,
+            sessions: 8,
+            max_depth: 20_000,
+            takeover_after: Duration::from_secs(30),
+            grace: Duration::from_secs(30),
+            message_id_domain: None,
+        }
+    }
+}
+
+/// What every handler needs.
+#[derive(Clone)]
+pub struct Context {
+    /// Who did it, in the ledger of periodic runs.
+    pub name: String,
+    /// For normal and bulk.
+    pub pool: PgPool,
+    /// For alerts alone: they never wait for a connection.
+    pub alert_pool: PgPool,
+    /// All queues.
+    pub queues: Queues,
+    /// The time.
+    pub clock: Clock,
+    /// Types and users.
+    pub directory: Directory,
+    /// How to behave.
+    pub options: Options,
+}
+
+impl Context {
+    /// A context over the database at `url`. Must be made inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The URL is malformed.
+    pub fn new(url: &str, queues: Queues, clock: Clock, options: Options) -> Result<Self, sqlx::Error> {
+        let lanes = u32::try_from(options.commits).unwrap_or(u32::MAX);
+        let pool = store::pool(url, "worker", lanes.saturating_mul(2).saturating_add(4))?;
+        let alert_pool = store::pool(url, "worker alerts", lanes.saturating_add(2))?;
+        let name = format!("{}-{}", std::process::id(), herald_jobs::id::new(clock.now()).simple());
+        Ok(Self { name, directory: Directory::new(pool.clone()), pool, alert_pool, queues, clock, options })
+    }
+}

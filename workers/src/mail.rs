@@ -1,0 +1,68 @@
+//! The e-mail that carries one copy of a message.
+
+use herald_jobs::address::EmailMode;
+use herald_jobs::store::deliveries::Claimed;
+use lettre::Address;
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Body, Mailbox, Message};
+
+/// The mail as bytes, ready for DATA: plain text, quoted-printable, with a Message-ID that stays the same at each attempt.
+///
+/// # Errors
+/// A sentence that says which address is not valid.
+pub fn compose(copy: &Claimed, from: &Address, domain: &str) -> Result<Vec<u8>, String> {
+    let to = mailbox(&copy.display_name, &copy.address)?;
+    let mut message = Message::builder()
+        .from(Mailbox::new(None, from.clone()))
+        .message_id(Some(message_id(copy, domain)))
+        .date(copy.message_created_at.into())
+        .subject(&copy.subject)
+        .header(ContentType::TEXT_PLAIN)
+        .raw_header(header("Auto-Submitted", "auto-generated"))
+        .raw_header(header("X-Auto-Response-Suppress", "All"));
+    let mut addressed = false;
+    if copy.mode != EmailMode::Bcc {
+        addressed = true;
+        message = if copy.mode == EmailMode::Cc { message.cc(to) } else { message.to(to) };
+    }
+    for other in &copy.headers {
+        if let Some((mode, address)) = other.split_once(' ') {
+            addressed = true;
+            let other = mailbox("", address)?;
+            message = if mode == "cc" { message.cc(other) } else { message.to(other) };
+        }
+    }
+    if !addressed {
+        message = message.raw_header(header("To", "undisclosed-recipients:;"));
+    }
+    // Bare line feeds would let a lenient server see commands in a text.
+    let text = copy.text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n");
+    let body = Body::new_with_encoding(text, ContentTransferEncoding::QuotedPrintable)
+        .map_err(|_| "The text cannot be encoded.".to_owned())?;
+    let envelope = lettre::address::Envelope::new(Some(from.clone()), vec![address(&copy.address)?])
+        .map_err(|error| error.to_string())?;
+    let message = message.envelope(envelope).body(body).map_err(|error| error.to_string())?;
+    Ok(message.formatted())
+}
+
+/// The copy's Message-ID (RFC 5322): the ledger's key at our domain.
+pub fn message_id(copy: &Claimed, domain: &str) -> String {
+    format!("<{}@{domain}>", copy.id.simple())
+}
+
+fn mailbox(name: &str, text: &str) -> Result<Mailbox, String> {
+    let name = (!name.is_empty()).then(|| name.to_owned());
+    Ok(Mailbox::new(name, address(text)?))
+}
+
+/// The address in its parsed form.
+///
+/// # Errors
+/// A sentence that says what is wrong with it.
+pub fn address(text: &str) -> Result<Address, String> {
+    text.parse().map_err(|error| format!("The address {text} is not valid: {error}."))
+}
+
+fn header(name: &'static str, value: &str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}

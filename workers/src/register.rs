@@ -1,0 +1,157 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apalis::prelude::{WorkerBuilder, WorkerBuilderExt};
+use herald_jobs::message_type::Lane;
+use herald_producers::push::Pusher;
+use herald_producers::relay::Relay;
+use herald_queue::{ConsumerHandle, WorkerOptions};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::Context;
+use crate::deliver::{DeliverContext, email};
+use crate::periodic::periodic;
+use crate::send::{SendContext, record_dead, send};
+use crate::settings::Registry;
+
+/// A worker ended although nobody had told it to.
+#[derive(Debug, thiserror::Error)]
+#[error("the worker {name} died: {reason}")]
+pub struct WorkerDied {
+    /// Its queue.
+    pub name: String,
+    /// What it said.
+    pub reason: String,
+}
+
+/// Employs a handler for a queue: a task of its own for each, so that none waits for another's.
+macro_rules! employ {
+    ($crew:ident, $queue:expr, $shape:ident, $options:expr, $data:expr, $handler:expr) => {{
+        let name = $queue.name().to_owned();
+        let backend = $queue.$shape($options);
+        let handle = backend.handle();
+        let worker =
+            WorkerBuilder::new(name.clone()).backend(backend).data($data).catch_panic().build($handler);
+        let stop = $crew.stop.clone();
+        $crew.spawn(
+            name,
+            handle,
+            worker.run_until(async move {
+                stop.cancelled().await;
+                Ok::<(), std::io::Error>(())
+            }),
+        );
+    }};
+}
+
+/// Runs all workers and the relay until `stop`, then lets running jobs end within the grace.
+///
+/// # Errors
+/// A worker died. The others were stopped; the process should end, so that its supervisor starts it anew.
+pub async fn run(context: Context, stop: CancellationToken) -> Result<(), WorkerDied> {
+    let Context { pool, alert_pool, queues, clock, directory, options, .. } = context.clone();
+    let mut crew = Crew { tasks: JoinSet::new(), handles: Vec::new(), stop: stop.child_token() };
+
+    let emails: Arc<HashMap<Lane, Pusher<_>>> = Arc::new(
+        queues
+            .email
+            .iter()
+            .map(|(lane, queue)| (lane, Pusher::spawn(queue.clone(), options.max_depth)))
+            .collect(),
+    );
+    let registry = Arc::new(Registry::new(pool.clone()));
+    let mut senders = Vec::new();
+
+    for &lane in Lane::ALL {
+        let pool = if lane == Lane::Alert { &alert_pool } else { &pool };
+        let data = SendContext {
+            pool: pool.clone(),
+            directory: directory.clone(),
+            clock: clock.clone(),
+            emails: emails.clone(),
+        };
+        let batches = WorkerOptions {
+            concurrency: options.commits,
+            batch: options.batch,
+            takeover_after: options.takeover_after,
+            on_dead: Some(Arc::new(record_dead(pool.clone()))),
+            ..WorkerOptions::default()
+        };
+        employ!(crew, queues.send.lane(lane), batches, batches, data, send);
+
+        let data = DeliverContext::new(
+            pool.clone(),
+            clock.clone(),
+            registry.clone(),
+            options.message_id_domain.clone(),
+        );
+        senders.push(data.clone());
+        let sessions = WorkerOptions {
+            concurrency: options.sessions,
+            takeover_after: options.takeover_after,
+            ..WorkerOptions::default()
+        };
+        employ!(crew, queues.email.lane(lane), worker, sessions, data, email);
+    }
+
+    let one =
+        WorkerOptions { concurrency: 1, takeover_after: options.takeover_after, ..WorkerOptions::default() };
+    employ!(crew, queues.periodic, worker, one, context.clone(), periodic);
+
+    let relay = Relay::new(pool.clone(), queues.clone(), clock, options.max_depth);
+    let relay = tokio::spawn(relay.run(crew.stop.clone()));
+    let follow = tokio::spawn(async move { directory.follow().await });
+
+    let ended = crew.watch(options.grace).await;
+    for sender in senders {
+        sender.close().await;
+    }
+    follow.abort();
+    if relay.await.is_err() && ended.is_ok() {
+        return Err(WorkerDied { name: "relay".into(), reason: "it panicked".into() });
+    }
+    ended
+}
+
+struct Crew {
+    tasks: JoinSet<(String, String)>,
+    handles: Vec<ConsumerHandle>,
+    stop: CancellationToken,
+}
+
+impl Crew {
+    fn spawn(
+        &mut self,
+        name: String,
+        handle: ConsumerHandle,
+        worker: impl Future<Output = Result<(), apalis::prelude::WorkerError>> + Send + 'static,
+    ) {
+        self.handles.push(handle);
+        self.tasks.spawn(async move {
+            let end = worker.await;
+            (name, end.map_or_else(|error| error.to_string(), |()| "it ended".to_owned()))
+        });
+    }
+
+    /// Waits for the order to stop, or for a worker that ends without it; then for all to end, no longer than `grace`.
+    async fn watch(mut self, grace: Duration) -> Result<(), WorkerDied> {
+        let died = tokio::select! {
+            () = self.stop.cancelled() => None,
+            ended = self.tasks.join_next() => Some(match ended {
+                Some(Ok((name, reason))) => WorkerDied { name, reason },
+                Some(Err(panic)) => WorkerDied { name: "of some queue".into(), reason: panic.to_string() },
+                None => WorkerDied { name: "of any queue".into(), reason: "there was none".into() },
+            }),
+        };
+        self.stop.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, all).await.is_err() {
+            tracing::warn!("Some jobs did not end within {} s; others will take them over", grace.as_secs());
+        }
+        self.tasks.abort_all();
+        futures::future::join_all(self.handles.iter().map(ConsumerHandle::flush)).await;
+        died.map_or(Ok(()), Err)
+    }
+}

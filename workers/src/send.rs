@@ -1,0 +1,243 @@
+//! Puts messages into inboxes. What `herald_jobs::send` says, this does.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use apalis::prelude::Data;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::BoxFuture;
+use herald_jobs::address::{Channel, EmailMode};
+use herald_jobs::clock::Clock;
+use herald_jobs::deliver::DeliverJob;
+use herald_jobs::group_commit::{self, Commit};
+use herald_jobs::id::DeliveryId;
+use herald_jobs::message_type::{ExternalDelivery, Lane, MessageType};
+use herald_jobs::render;
+use herald_jobs::send::{NewMessage, Origin, SendJob};
+use herald_jobs::store;
+use herald_jobs::store::messages::{NewCopy, NewRow};
+use herald_jobs::store::users::User;
+use herald_producers::directory::Directory;
+use herald_producers::push::Pusher;
+use herald_queue::{Batch, DeadDecision, DeadJob, Failure, Outcome};
+use sqlx::PgPool;
+
+use crate::outcome::{failure, outage};
+
+/// What the handler of one lane needs.
+#[derive(Clone)]
+pub struct SendContext {
+    /// Where messages go.
+    pub pool: PgPool,
+    /// Types and users.
+    pub directory: Directory,
+    /// Tells when copies were made.
+    pub clock: Clock,
+    /// Where the ids of copies go, by lane (a send may leave its type's lane).
+    pub emails: Arc<HashMap<Lane, Pusher<DeliverJob>>>,
+}
+
+/// Puts a batch of messages into their inboxes by one commit. Greedy: what came in while the last commit ran is the next
+/// batch.
+///
+/// # Errors
+/// The database is not available: no job of the batch has failed by that.
+pub async fn send(batch: Batch<SendJob>, context: Data<SendContext>) -> Result<Vec<Outcome>, Failure> {
+    let jobs: Vec<SendJob> = batch.entries.into_iter().map(|entry| entry.job).collect();
+    let users = context.directory.users(jobs.iter().flat_map(people)).await.map_err(outage)?;
+    let now = context.clock.now();
+    let mut rows = Vec::with_capacity(jobs.len());
+    let mut outcomes: Vec<Outcome> = Vec::with_capacity(jobs.len());
+    let mut positions = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let kind = context.directory.message_type(&job.message.message_type).await.map_err(outage)?;
+        // A panic while one text is rendered is that text's failure.
+        let row = catch_unwind(AssertUnwindSafe(|| resolve(job, kind, &users, now)))
+            .unwrap_or_else(|_| Err(Failure::retry("the text made the renderer panic")));
+        outcomes.push(row.map(|row| {
+            positions.push(outcomes.len());
+            rows.push(row);
+        }));
+    }
+    for row in &mut rows {
+        if let Some(pusher) = context.emails.get(&row.lane) {
+            row.pushed = !pusher.is_deep();
+        }
+    }
+    let group = Insert { pool: context.pool.clone() };
+    for (outcome, position) in group_commit::settle(&group, &rows).await.into_iter().zip(positions) {
+        outcomes[position] = outcome.map_err(failure);
+    }
+    push_copies(&context, &rows).await;
+    metrics::counter!("herald_messages_total").increment(rows.len() as u64);
+    Ok(outcomes)
+}
+
+fn people(job: &SendJob) -> impl Iterator<Item = &str> {
+    let sender = (job.origin == Origin::FastLane && job.message.sender_instance.is_none())
+        .then_some(&job.message.sender);
+    std::iter::once(job.message.recipient.as_str()).chain(sender.map(String::as_str))
+}
+
+/// Makes the message: everything that can be wrong with one job is found here.
+fn resolve(
+    job: SendJob,
+    kind: Option<Arc<MessageType>>,
+    users: &HashMap<String, Arc<User>>,
+    now: DateTime<Utc>,
+) -> Result<NewRow, Failure> {
+    let code = &job.message.message_type;
+    let kind =
+        kind.ok_or_else(|| Failure::dead(format!("message_type: there is no message type \"{code}\"")))?;
+    let fast = job.origin == Origin::FastLane;
+    // What came through the outbox was checked when it was accepted.
+    let message = if fast {
+        job.message.validate(&kind).map_err(|refusal| Failure::dead(refusal.to_string()))?
+    } else {
+        job.message
+    };
+    let user = users.get(&message.recipient).filter(|user| user.active || !fast).ok_or_else(|| {
+        Failure::dead(format!("recipient: there is no active user \"{}\"", message.recipient))
+    })?;
+    if fast && message.sender_instance.is_none() && !users.contains_key(&message.sender) {
+        return Err(Failure::dead(format!("sender: there is no user \"{}\"", message.sender)));
+    }
+    let created_at = DateTime::from_timestamp_millis(job.accepted_at)
+        .ok_or_else(|| Failure::dead("accepted_at: is no time".to_owned()))?;
+    let copies = copies(&message, &kind, user, now).map_err(|refusal| Failure::dead(refusal.to_string()))?;
+    let texts = render(message)?;
+    Ok(NewRow {
+        id: job.id,
+        needs_permit: !fast,
+        recipient_id: user.id,
+        lane: texts.lane.unwrap_or(kind.lane),
+        subject: texts.subject.unwrap_or_else(|| kind.description.clone()),
+        message_text: texts.message_text,
+        external_message: texts.external_message,
+        sender: texts.sender,
+        sender_instance: texts.sender_instance,
+        action_parameters: texts.action_parameters.map(serde_json::Value::Array),
+        created_at,
+        expires_at: kind.expiry_days.map(|days| created_at + TimeDelta::days(days.into())),
+        batch_id: job.batch_id,
+        copies,
+        pushed: true,
+        message_type: kind,
+    })
+}
+
+/// With an instance the texts are templates over it; without one they are taken as they are.
+fn render(mut message: NewMessage) -> Result<NewMessage, Failure> {
+    let Some(instance) = message.instance.take() else { return Ok(message) };
+    let over = |field: &str, template: &str| {
+        render::text(template, &instance).map_err(|error| Failure::dead(format!("{field}: {error}")))
+    };
+    message.message_text = over("message_text", &message.message_text)?;
+    message.external_message =
+        message.external_message.map(|text| over("external_message", &text)).transpose()?;
+    message.subject = message.subject.map(|text| over("subject", &text)).transpose()?;
+    // A value may hold line breaks; a subject may not.
+    message.subject = message.subject.map(|text| text.replace(char::is_control, " "));
+    Ok(message)
+}
+
+fn copies(
+    message: &NewMessage,
+    kind: &MessageType,
+    user: &User,
+    now: DateTime<Utc>,
+) -> Result<Vec<NewCopy>, herald_jobs::refusal::Refusal> {
+    let mut copies = Vec::new();
+    let mut own = |channel: Channel, address: Option<&String>, missing: &'static str| {
+        copies.push(NewCopy {
+            id: DeliveryId::new(now),
+            channel,
+            address: address.cloned(),
+            display_name: user.display_name.clone(),
+            mode: EmailMode::To,
+            suppressed: if address.is_none() { Some(missing) } else { suppressed(channel) },
+        });
+    };
+    if matches!(kind.external_delivery, ExternalDelivery::Email | ExternalDelivery::Both) {
+        own(Channel::Email, user.email.as_ref(), "the user has no e-mail address");
+    }
+    if matches!(kind.external_delivery, ExternalDelivery::Sms | ExternalDelivery::Both) {
+        own(Channel::Sms, user.mobile.as_ref(), "the user has no mobile number");
+    }
+    copies.extend(message.contacts()?.into_iter().map(|contact| NewCopy {
+        id: DeliveryId::new(now),
+        channel: contact.channel,
+        address: Some(contact.address),
+        display_name: String::new(),
+        mode: contact.mode,
+        suppressed: suppressed(contact.channel),
+    }));
+    Ok(copies)
+}
+
+fn suppressed(channel: Channel) -> Option<&'static str> {
+    (channel == Channel::Sms).then_some("SMS is off")
+}
+
+/// Hands the copies that were just committed to their workers.
+async fn push_copies(context: &SendContext, rows: &[NewRow]) {
+    for (lane, pusher) in context.emails.iter() {
+        let jobs: Vec<DeliverJob> = rows
+            .iter()
+            .filter(|row| row.lane == *lane && row.pushed)
+            .flat_map(|row| &row.copies)
+            .filter(|copy| copy.channel == Channel::Email && copy.suppressed.is_none())
+            .map(|copy| DeliverJob { id: copy.id })
+            .collect();
+        if !jobs.is_empty() {
+            pusher.push(jobs).await;
+        }
+    }
+}
+
+struct Insert {
+    pool: PgPool,
+}
+
+impl Commit for Insert {
+    type Item = NewRow;
+    type Outcome = ();
+
+    async fn commit(&self, rows: &[NewRow]) -> Result<Vec<()>, sqlx::Error> {
+        if !rows.is_empty() {
+            store::messages::insert(&self.pool, rows).await?;
+        }
+        Ok(vec![(); rows.len()])
+    }
+}
+
+/// A job's final failure goes onto its outbox row, where an operator finds and replays it; an entry without a row stays
+/// among the queue's dead.
+pub fn record_dead(
+    pool: PgPool,
+) -> impl Fn(DeadJob<SendJob>) -> BoxFuture<'static, DeadDecision> + Send + Sync {
+    move |dead| {
+        let pool = pool.clone();
+        Box::pin(async move {
+            let job = dead.job.map(|job| (job.id, job.origin)).or_else(|| outbox_id(&dead.payload));
+            let Some((id, Origin::Outbox)) = job else { return DeadDecision::Keep };
+            tracing::warn!(message.id = %id, "Gave up sending a message: {}", dead.reason);
+            match store::outbox::fail(&pool, id, &dead.reason).await {
+                // Without its row it is in the inbox already, or was dropped by an operator.
+                Ok(_) => DeadDecision::Drop,
+                Err(error) => DeadDecision::Later(error.to_string()),
+            }
+        })
+    }
+}
+
+/// Finds the row of a job that cannot be read as a whole, such as one of a later version.
+fn outbox_id(payload: &str) -> Option<(herald_jobs::id::MessageId, Origin)> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        id: herald_jobs::id::MessageId,
+        origin: Origin,
+    }
+    serde_json::from_str(payload).ok().map(|head: Head| (head.id, head.origin))
+}
