@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use herald_jobs::clock::Clock;
+use herald_jobs::periodic::PeriodicName;
 use herald_jobs::queues::Queues;
 use herald_jobs::store;
 use herald_producers::Producer;
 use herald_queue::Redis;
+use herald_web::schedule::{Periodic, Schedule, Slots};
 use sqlx::PgPool;
 use url::Url;
 
@@ -84,16 +86,24 @@ impl Wiring {
     pub fn web(&self) -> Result<herald_web::Settings> {
         let web = &self.config.web;
         let application = (!web.application_url.is_empty()).then(|| web.application_url.parse());
+        let public_url = self.public_url()?;
+        let application = application.transpose().context("web.application_url")?;
         Ok(herald_web::Settings {
-            public_url: self.public_url()?,
-            application_url: application.transpose().context("web.application_url")?,
+            application_url: Some(application.unwrap_or_else(|| public_url.clone())),
             action_hosts: web.action_hosts.clone(),
             refresh: Duration::from_secs(web.refresh),
+            ..herald_web::Settings::new(public_url)
         })
     }
 
     /// What the schedule starts, and when.
-    pub fn schedule(&self) -> herald_web::schedule::Schedule {
-        herald_web::schedule::Schedule
+    ///
+    /// # Errors
+    /// A job is to run too often or too rarely.
+    pub fn schedule(&self) -> Result<Schedule> {
+        let purge = &self.config.periodic.purge;
+        let slots = Slots::every(Duration::from_secs(purge.every)).context("periodic.purge")?;
+        let jobs = purge.enabled.then_some(Periodic { name: PeriodicName::Purge, slots });
+        Ok(Schedule::new(self.queues.clone(), jobs.into_iter().collect()))
     }
 }
