@@ -90,9 +90,10 @@ pub async fn run(wiring: &Wiring, parts: &[Part], stop: CancellationToken) -> Re
         running.spawn(part(stop.clone(), async move |stop| {
             Ok(herald_web::serve(listener, router, stop).await?)
         }));
-        let schedule = wiring.schedule();
+        let (queues, schedule) = (wiring.queues.clone(), wiring.schedule()?);
         running.spawn(part(stop.clone(), async move |stop| {
-            Ok(herald_web::schedule::run(schedule, stop).await?)
+            herald_web::schedule::run(queues, schedule, stop).await;
+            Ok(())
         }));
     }
     if !web.ops_listen.is_empty() {
