@@ -64,7 +64,7 @@ pub struct App {
 }
 
 /// The parts that handlers use.
-pub(crate) struct Inner {
+pub struct Inner {
     pub(crate) pool: PgPool,
     pub(crate) producer: Producer,
     pub(crate) queues: Queues,
