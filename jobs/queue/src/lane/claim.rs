@@ -195,13 +195,14 @@ async fn claim<J: Job>(
     }
     let (claimed, missing) = {
         let _claiming = lane.claiming.lock().await;
+        let asked = hub.redis_time();
         let answer: Value = claim_command(lane, wanted, idle).query_async(connection).await?;
         let mut counts: HashMap<EntryId, u32> =
             wanted.iter().map(|pending| (pending.id, pending.count)).collect();
         let mut claimed = Vec::new();
         for (id, fields) in reply::entries(answer, lane.keys.shard) {
             let count = counts.remove(&id).unwrap_or(0);
-            if lane.hold(id) {
+            if lane.hold(id, asked) {
                 claimed.push((id, fields, count + 1));
             }
         }
@@ -209,7 +210,9 @@ async fn claim<J: Job>(
     };
     // Not there: another worker was faster, or the entry was deleted under its owner. What is ours of them goes.
     if !missing.is_empty() {
-        ack::acknowledge(lane, &missing.into_keys().collect::<Vec<_>>(), connection).await?;
+        let mut missing: Vec<_> = missing.into_keys().collect();
+        missing.sort_unstable();
+        ack::acknowledge(lane, &missing, connection).await?;
     }
     let taken = claimed.len();
     let entries = claimed
@@ -233,10 +236,11 @@ async fn bury<J>(
         return Ok(());
     }
     let _claiming = lane.claiming.lock().await;
+    let asked = hub.redis_time();
     let answer = claim_command(lane, spent, idle).arg("JUSTID").query_async(connection).await?;
     let claimed = reply::ids(answer, lane.keys.shard);
     for Pending { id, count } in spent.iter().filter(|pending| claimed.contains(&pending.id)) {
-        if lane.hold(*id) {
+        if lane.hold(*id, asked) {
             let reason = format!("{reason} ({count} deliveries)");
             hub.bury(lane, Grave { id: *id, attempts: *count, reason });
         }
