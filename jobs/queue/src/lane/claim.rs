@@ -39,7 +39,7 @@ pub(super) async fn run<J: Job>(hub: Arc<Hub<J>>, lane: Arc<Lane>) {
         let step = async {
             let mut connection = link.get().await?;
             let claimed = claim_due(&hub, &lane, &mut connection).await?;
-            if watch.may_take_over(began, lane.takeover_after) {
+            if watch.may_take_over(Instant::now(), lane.takeover_after) {
                 take_over(&hub, &lane, &mut connection).await?;
             }
             Ok(claimed)
@@ -269,5 +269,28 @@ impl Lane {
         call.arg(&self.group).arg(consumer).arg(millis(silence));
         script::run(&script::FORGET, &call, connection).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Watch;
+
+    #[test]
+    fn nothing_is_taken_over_for_a_while_after_a_time_without_redis() {
+        let takeover_after = Duration::from_secs(30);
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut watch = Watch::begin(start);
+        let mut may = |seconds| {
+            let may = watch.may_take_over(at(seconds), takeover_after);
+            watch.was_in_touch(at(seconds));
+            may
+        };
+        assert_eq!([0, 10, 15, 16, 24, 25].map(&mut may), [false, false, true, false, false, true]);
+        // 20 s of silence.
+        assert_eq!([45, 55, 59, 60].map(&mut may), [false, false, false, true]);
     }
 }

@@ -207,13 +207,21 @@ impl Lane {
         each.min().unwrap_or_default()
     }
 
+    fn recovery_is_due(&self) -> bool {
+        self.recover.swap(false, Ordering::Relaxed)
+    }
+
+    fn ask_recovery(&self) {
+        self.recover.store(true, Ordering::Relaxed);
+    }
+
     /// How often our entries are renewed, and those of others looked at.
     fn beat(&self) -> Duration {
         self.takeover_after / 3
     }
 
     fn link(&self, core: &Core, purpose: &str, answer_limit: Duration) -> Link {
-        Link::new(&core.redis, format!("{purpose} {}", self.keys.stream), answer_limit)
+        Link::new(&core.redis, format!("{purpose} {}", self.keys.stream), answer_limit, self.beat() / 2)
     }
 
     /// Makes the group, and the stream with it, where they are missing. It begins at the stream's begin, so that
@@ -308,14 +316,4 @@ async fn ended(task: JoinHandle<()>) {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Lane {
-    fn recovery_is_due(&self) -> bool {
-        self.recover.swap(false, Ordering::Relaxed)
-    }
-
-    fn ask_recovery(&self) {
-        self.recover.store(true, Ordering::Relaxed);
-    }
 }

@@ -287,3 +287,69 @@ async fn a_worker_dropped_in_the_middle_gives_its_jobs_back() {
     worker.stop().await;
     assert!((0..10).all(|number| log.attempts(number) == [1]), "being cut short is no attempt");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_stood_still_makes_nobody_a_thief() {
+    let server = Server::start();
+    let (queue, log) = (server.queue("send:normal"), Log::default());
+    let handler = {
+        let log = log.clone();
+        move |job: Work, delivery: herald_queue::Delivery| {
+            log.note(job.number, delivery.attempt);
+            async {
+                tokio::time::sleep(TAKEOVER * 6).await;
+                Ok(())
+            }
+        }
+    };
+    let workers = [singles(&queue, quick(), handler.clone()), singles(&queue, quick(), handler)];
+    queue.push_all(&works(0..20)).await.unwrap();
+    eventually("all run", async || log.total() == 20).await;
+    server.signal("STOP");
+    tokio::time::sleep(TAKEOVER * 2).await;
+    server.signal("CONT");
+    until_empty(&queue).await;
+    for worker in workers {
+        worker.stop().await;
+    }
+    assert_eq!(log.total(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_whose_delivery_was_lost_is_run_soon() {
+    let server = Server::start();
+    let (queue, log) = (server.queue("send:normal"), Log::default());
+    let (mut plain, stream) = (server.plain().await, "herald:{send:normal:0}");
+    let gate = Arc::new(Semaphore::new(0));
+    let worker = singles(&queue, WorkerOptions { concurrency: 1, ..WorkerOptions::default() }, {
+        let (gate, log) = (gate.clone(), log.clone());
+        move |job, delivery| {
+            let (gate, log) = (gate.clone(), log.clone());
+            async move {
+                let _pass = gate.acquire().await.unwrap();
+                log.note(job.number, delivery.attempt);
+                Ok(())
+            }
+        }
+    });
+    queue.push_all(&works(2..4)).await.unwrap();
+    eventually("the first runs", async || queue.depth().await.unwrap().in_flight == 1).await;
+    // A read whose answer the network swallowed: the entry is the worker's, and it does not know.
+    let pending: Vec<(String, String, u64, u64)> = redis::cmd("XPENDING")
+        .arg(stream)
+        .arg(&["workers", "-", "+", "1"])
+        .query_async(&mut plain)
+        .await
+        .unwrap();
+    redis::cmd("XREADGROUP")
+        .arg(&["GROUP", "workers", &pending[0].1, "STREAMS", stream, ">"])
+        .exec_async(&mut plain)
+        .await
+        .unwrap();
+    assert_eq!(queue.depth().await.unwrap().in_flight, 2);
+    redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal"]).exec_async(&mut plain).await.unwrap();
+    gate.add_permits(1);
+    until_empty(&queue).await;
+    worker.stop().await;
+    assert_eq!((log.attempts(2), log.attempts(3)), (vec![1], vec![1]));
+}
