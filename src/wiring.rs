@@ -10,7 +10,7 @@ use herald_jobs::queues::Queues;
 use herald_jobs::store;
 use herald_producers::Producer;
 use herald_queue::Redis;
-use herald_web::schedule::{Periodic, Slots};
+use herald_web::schedule::{Periodic, Schedule, Slots};
 use sqlx::PgPool;
 use url::Url;
 
@@ -103,14 +103,13 @@ impl Wiring {
     ///
     /// # Errors
     /// A job's slots cannot be.
-    pub fn schedule(&self) -> Result<Vec<Periodic>> {
+    pub fn schedule(&self) -> Result<Schedule> {
         let jobs = [(PeriodicName::Purge, &self.config.periodic.purge)];
         let enabled = jobs.into_iter().filter(|(_, slot)| slot.enabled);
-        enabled
-            .map(|(name, slot)| {
-                let slots = Slots::new(Duration::from_secs(slot.every), slot.start, slot.zone);
-                Ok(Periodic { name, slots: slots.with_context(|| format!("periodic.{name}"))? })
-            })
-            .collect()
+        let jobs = enabled.map(|(name, slot)| {
+            let slots = Slots::new(Duration::from_secs(slot.every), slot.start, slot.zone);
+            Ok(Periodic { name, slots: slots.with_context(|| format!("periodic.{name}"))? })
+        });
+        Ok(Schedule::new(self.queues.clone(), jobs.collect::<Result<_>>()?))
     }
 }

@@ -1,7 +1,7 @@
 //! All queues there are: the one list that says what travels through Redis.
 
-use herald_queue::{Options, Queue, Redis};
 pub use herald_queue::{Depth, QueueError};
+use herald_queue::{Options, Queue, Redis};
 
 use crate::deliver::DeliverJob;
 use crate::message_type::Lane;

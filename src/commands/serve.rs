@@ -90,9 +90,9 @@ pub async fn run(wiring: &Wiring, parts: &[Part], stop: CancellationToken) -> Re
         running.spawn(part(stop.clone(), async move |stop| {
             Ok(herald_web::serve(listener, router, stop).await?)
         }));
-        let (queues, schedule) = (wiring.queues.clone(), wiring.schedule()?);
+        let schedule = wiring.schedule()?;
         running.spawn(part(stop.clone(), async move |stop| {
-            herald_web::schedule::run(queues, schedule, stop).await;
+            herald_web::schedule::run(schedule, stop).await;
             Ok(())
         }));
     }

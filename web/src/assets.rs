@@ -19,8 +19,7 @@ pub(crate) struct Asset {
 
 impl Asset {
     fn new(stem: &str, extension: &str, kind: &'static str, content: &'static [u8]) -> Self {
-        let hash: String =
-            Sha256::digest(content).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let hash: String = Sha256::digest(content).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         Self { name: format!("{stem}.{hash}.{extension}"), kind, content }
     }
 

@@ -65,12 +65,16 @@ impl PageError {
             }
             Self::Bad(detail) => (StatusCode::BAD_REQUEST, "Not understood", detail),
             Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "Not carried out", detail),
-            Self::Method => {
-                (StatusCode::METHOD_NOT_ALLOWED, "Not understood", "This page cannot be asked for in that way.")
-            }
-            Self::TooLarge => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "Too large", "What was sent is larger than this page accepts.")
-            }
+            Self::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "Not understood",
+                "This page cannot be asked for in that way.",
+            ),
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "Too large",
+                "What was sent is larger than this page accepts.",
+            ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Back in a moment",
@@ -101,6 +105,7 @@ impl IntoResponse for PageError {
 }
 
 /// A handler that panicked: a page, and a line in the log.
+#[expect(clippy::needless_pass_by_value, reason = "tower-http hands it over so")]
 pub(crate) fn page_for_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
     log_panic(panic.as_ref());
     PageError::Internal.into_response()

@@ -63,9 +63,7 @@ async fn ready(State(ops): State<Ops>) -> Response {
 }
 
 /// The answer to a question, or in words why there is none in time.
-async fn within<T, E: std::fmt::Display>(
-    question: impl Future<Output = Result<T, E>>,
-) -> Result<T, String> {
+async fn within<T, E: std::fmt::Display>(question: impl Future<Output = Result<T, E>>) -> Result<T, String> {
     match tokio::time::timeout(PATIENCE, question).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
@@ -77,8 +75,8 @@ async fn figures(State(ops): State<Ops>) -> Response {
     if collected.is_none_or(|at| at.elapsed() >= FRESH) {
         let (postgres, redis) =
             tokio::join!(within(of_postgres(&ops.app)), within(of_redis(&ops.app.queues)));
-        up("postgres", postgres);
-        up("redis", redis);
+        up("postgres", &postgres);
+        up("redis", &redis);
         *collected = Some(Instant::now());
     }
     drop(collected);
@@ -87,8 +85,8 @@ async fn figures(State(ops): State<Ops>) -> Response {
 }
 
 /// Whether the figures of one server could be had. Without them the gauges keep what they last were.
-fn up(server: &'static str, answer: Result<(), String>) {
-    if let Err(why) = &answer {
+fn up(server: &'static str, answer: &Result<(), String>) {
+    if let Err(why) = answer {
         tracing::debug!("No figures from {server}: {why}");
     }
     gauge!("herald_up", "server" => server).set(if answer.is_ok() { 1.0 } else { 0.0 });

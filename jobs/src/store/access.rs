@@ -20,7 +20,7 @@ pub struct Session {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Opens a session, and forgets those of its user that have ended.
+/// Opens a session.
 ///
 /// # Errors
 /// The database cannot be reached.
@@ -32,8 +32,7 @@ pub async fn open_session(
     (now, expires_at): (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "with ended as (delete from herald.session where user_id = $2 and expires_at <= $4)
-         insert into herald.session (token_hash, user_id, form_token, created_at, last_seen_at, expires_at)
+        "insert into herald.session (token_hash, user_id, form_token, created_at, last_seen_at, expires_at)
          values ($1, $2, $3, $4, $4, $5)",
         token_hash,
         user,

@@ -46,9 +46,7 @@ pub(crate) fn set(
     life: Option<TimeDelta>,
 ) -> CookieJar {
     let mut cookie = plain(settings, kind, value);
-    cookie.set_max_age(
-        life.and_then(|life| life.to_std().ok()).and_then(|life| life.try_into().ok()),
-    );
+    cookie.set_max_age(life.and_then(|life| life.to_std().ok()).and_then(|life| life.try_into().ok()));
     jar.add(cookie)
 }
 
@@ -72,8 +70,7 @@ mod tests {
 
     fn session(url: &str) -> String {
         let settings = Settings::new(url.parse().unwrap());
-        let jar =
-            set(&settings, CookieJar::new(), Kind::Session, "secret".into(), Some(TimeDelta::hours(1)));
+        let jar = set(&settings, CookieJar::new(), Kind::Session, "secret".into(), Some(TimeDelta::hours(1)));
         assert_eq!(get(&settings, &jar, Kind::Session), Some("secret"));
         jar.iter().next().unwrap().to_string()
     }

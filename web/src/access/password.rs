@@ -28,9 +28,8 @@ pub fn hash_password(password: &str) -> Result<String, HashError> {
     if password.is_empty() || password.len() > LONGEST {
         return Err(HashError(format!("must be 1 to {LONGEST} bytes")));
     }
-    let hash: PasswordHash = Argon2::default()
-        .hash_password(password.as_bytes())
-        .map_err(|error| HashError(error.to_string()))?;
+    let hash: PasswordHash =
+        Argon2::default().hash_password(password.as_bytes()).map_err(|error| HashError(error.to_string()))?;
     Ok(hash.to_string())
 }
 

@@ -35,16 +35,20 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // Serde would read a list as the fields of an object, in their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(problem::invalid(String::new(), "must be an object, not a list".to_owned()));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let at = pointer(error.path());
         let inner = error.into_inner();
-        if inner.is_data() {
-            let said = inner.to_string();
-            problem::invalid(named(&said).filter(|name| !at.ends_with(name.as_str())).map_or(at.clone(), |name| format!("{at}{name}")), said)
-        } else {
-            problem::unreadable(inner.to_string())
+        if !inner.is_data() {
+            return problem::unreadable(inner.to_string());
         }
+        let said = inner.to_string();
+        let missing = named(&said).filter(|name| !at.ends_with(name.as_str())).unwrap_or_default();
+        problem::invalid(format!("{at}{missing}"), said)
     })?;
     reader.end().map_err(|error| problem::unreadable(error.to_string()))?;
     refuse_nul(body)?;
@@ -79,7 +83,8 @@ fn refuse_nul(body: &[u8]) -> Result<(), Problem> {
     if !body.windows(6).any(|bytes| bytes == b"\\u0000") {
         return Ok(());
     }
-    let value: Value = serde_json::from_slice(body).map_err(|error| problem::unreadable(error.to_string()))?;
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| problem::unreadable(error.to_string()))?;
     match nul(&value) {
         Some(pointer) => Err(problem::invalid(pointer, "must not hold the character U+0000".to_owned())),
         None => Ok(()),
@@ -94,7 +99,11 @@ fn nul(value: &Value) -> Option<String> {
             items.iter().enumerate().find_map(|(at, item)| nul(item).map(|rest| format!("/{at}{rest}")))
         }
         Value::Object(fields) => fields.iter().find_map(|(key, item)| {
-            if key.contains('\0') { Some(String::new()) } else { nul(item).map(|rest| format!("{}{rest}", step(key))) }
+            if key.contains('\0') {
+                Some(String::new())
+            } else {
+                nul(item).map(|rest| format!("{}{rest}", step(key)))
+            }
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
@@ -121,18 +130,30 @@ mod tests {
             ("{", 400, "none"),
             ("nonsense", 400, "none"),
             ("{}", 422, "/recipient"),
-            ("[]", 422, "/recipient"),
+            ("[]", 422, ""),
             ("7", 422, ""),
             (r#"{"recipient":7}"#, 422, "/recipient"),
             (&format!("{{{whole},\"colour\":1}}"), 422, "/colour"),
             (&format!("{{{whole},\"recipient\":\"bob\"}}"), 422, "/recipient"),
-            (&format!("{{{whole},\"recipients\":[{{\"contact_reference\":1}}]}}"), 422, "/recipients/0/contact_reference"),
+            (
+                &format!("{{{whole},\"recipients\":[{{\"contact_reference\":1}}]}}"),
+                422,
+                "/recipients/0/contact_reference",
+            ),
             (&format!("{{{whole},\"deliver_at\":\"tomorrow\"}}"), 422, "/deliver_at"),
             (&format!("{{{whole},\"lane\":\"fast\"}}"), 422, "/lane"),
             (&format!("{{{whole}}} trailing"), 400, "none"),
-            (r#"{"recipient":"ann","message_type":"VIEW-NORMAL","message_text":"a\u0000b"}"#, 422, "/message_text"),
+            (
+                r#"{"recipient":"ann","message_type":"VIEW-NORMAL","message_text":"a\u0000b"}"#,
+                422,
+                "/message_text",
+            ),
             (&format!("{{{whole},\"instance\":{{\"a\":[1,\"\\u0000\"]}}}}"), 422, "/instance/a/1"),
-            (&format!("{{{whole},\"instance\":{{\"a\":{}1{}}}}}", "[".repeat(5_000), "]".repeat(5_000)), 400, "none"),
+            (
+                &format!("{{{whole},\"instance\":{{\"a\":{}1{}}}}}", "[".repeat(5_000), "]".repeat(5_000)),
+                400,
+                "none",
+            ),
         ] {
             assert_eq!(refusal(body), (status, pointer.to_owned()), "{}", &body[..body.len().min(150)]);
         }

@@ -14,7 +14,11 @@ use crate::error::log_panic;
 
 /// What a program is told when its request is refused.
 #[derive(Debug, Serialize)]
-pub(crate) struct Problem {
+#[serde(transparent)]
+pub(crate) struct Problem(Box<Document>);
+
+#[derive(Debug, Serialize)]
+struct Document {
     /// Names the kind of problem for good: programs may rely on it.
     #[serde(rename = "type")]
     kind: String,
@@ -38,26 +42,28 @@ struct FieldError {
 
 impl Problem {
     fn new(status: StatusCode, kind: &str, title: &'static str) -> Self {
-        Self {
+        Self(Box::new(Document {
             kind: format!("urn:herald:problem:{kind}"),
             title,
             status: status.as_u16(),
             detail: None,
             errors: Vec::new(),
             header: None,
-        }
+        }))
     }
 
-    fn detail(self, detail: impl Into<String>) -> Self {
-        Self { detail: Some(detail.into()), ..self }
+    fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
     }
 
-    fn header(self, name: HeaderName, value: &'static str) -> Self {
-        Self { header: Some((name, value)), ..self }
+    fn header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.0.header = Some((name, value));
+        self
     }
 
     fn at(mut self, pointer: String, detail: String) -> Self {
-        self.errors.push(FieldError { pointer, detail });
+        self.0.errors.push(FieldError { pointer, detail });
         self
     }
 }
@@ -108,11 +114,8 @@ pub(crate) fn not_json() -> Problem {
 
 /// No token, or one that is not good.
 pub(crate) fn unauthorised(given: bool) -> Problem {
-    let challenge = if given {
-        "Bearer realm=\"herald\", error=\"invalid_token\""
-    } else {
-        "Bearer realm=\"herald\""
-    };
+    let challenge =
+        if given { "Bearer realm=\"herald\", error=\"invalid_token\"" } else { "Bearer realm=\"herald\"" };
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", "A valid API token is needed")
         .header(header::WWW_AUTHENTICATE, challenge)
 }
@@ -128,6 +131,7 @@ fn internal() -> Problem {
 }
 
 /// A handler that panicked: a problem, and a line in the log.
+#[expect(clippy::needless_pass_by_value, reason = "tower-http hands it over so")]
 pub(crate) fn for_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
     log_panic(panic.as_ref());
     internal().into_response()
@@ -183,12 +187,12 @@ impl From<store::Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = self.0.header {
             headers.insert(name, HeaderValue::from_static(value));
         }
         response

@@ -45,7 +45,7 @@ pub(crate) async fn stream(
     let stop = stop.map(|Extension(stop)| stop).unwrap_or_default();
     let page = Page { app, login, marks, stop, begun: false, counts: None, told: Vec::new() };
     let open = Open::new();
-    let events = stream::unfold(page, |page| page.next()).flat_map(stream::iter).map(move |event| {
+    let events = stream::unfold(page, Page::next).flat_map(stream::iter).map(move |event| {
         let _counted_while_open = &open;
         Ok(event)
     });

@@ -117,8 +117,7 @@ pub(super) async fn act(app: &App, login: &Login, fields: &Fields) -> Result<Vec
         } else if let Some(why) = refused.get(&id) {
             Outcome::Stays(why)
         } else if standing.status == "pending" {
-            late.get(&id)
-                .map_or(Outcome::Gone, |standing| settled(message, standing, &choices, now, login))
+            late.get(&id).map_or(Outcome::Gone, |standing| settled(message, standing, &choices, now, login))
         } else {
             settled(message, standing, &choices, now, login)
         };

@@ -31,9 +31,8 @@ pub(crate) async fn show(
     Path(secret): Path<String>,
 ) -> Result<Response, PageError> {
     let owner = store::access::login_link(&app.pool, &token::hash(&secret), app.clock.now()).await?;
-    let name = owner.map(|owner| {
-        if owner.display_name.is_empty() { owner.username } else { owner.display_name }
-    });
+    let name =
+        owner.map(|owner| if owner.display_name.is_empty() { owner.username } else { owner.display_name });
     page(&app, jar, name)
 }
 

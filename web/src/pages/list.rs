@@ -144,12 +144,13 @@ async fn page(
         messages.into_iter().map(|message| Row::listed(app, login, message, &choices)).collect();
     for row in &mut rows {
         row.value = posted.typed.remove(&row.id).unwrap_or_default();
-        row.problem = posted.answered.iter().find(|answered| answered.id == row.id).and_then(|answered| {
-            match answered.outcome {
+        row.problem =
+            posted.answered.iter().find(|answered| answered.id == row.id).and_then(|answered| match answered
+                .outcome
+            {
                 Outcome::Stays(why) => Some(why),
                 Outcome::Acted(_) | Outcome::Already(_) | Outcome::TakenBack | Outcome::Gone => None,
-            }
-        });
+            });
     }
     let place = if alerts { Place::Alerts } else { Place::Messages };
     let shell = shell(app, login, jar, place).await?;

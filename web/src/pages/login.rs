@@ -139,9 +139,15 @@ mod tests {
     #[test]
     fn a_log_in_leads_to_our_own_pages_only() {
         assert_eq!(local("/alerts?before=1"), "/alerts?before=1");
-        for elsewhere in
-            ["", "https://evil.example", "//evil.example", "/\\evil.example", "/a\r\nb", "evil", "/\t/evil.example"]
-        {
+        for elsewhere in [
+            "",
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "/a\r\nb",
+            "evil",
+            "/\t/evil.example",
+        ] {
             assert_eq!(local(elsewhere), "/", "{elsewhere:?}");
         }
     }

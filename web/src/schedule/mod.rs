@@ -8,7 +8,7 @@ mod slots;
 use std::time::Duration;
 
 use apalis::prelude::{BoxDynError, Data, WorkerBuilder};
-use apalis_cron::{CronScheduler, Schedule, Tick};
+use apalis_cron::{CronScheduler, Tick};
 use chrono::{DateTime, Utc};
 use herald_jobs::clock::Clock;
 use herald_jobs::periodic::{PeriodicJob, PeriodicName};
@@ -29,10 +29,25 @@ pub struct Periodic {
     pub slots: Slots,
 }
 
-/// Pushes the jobs of each slot until `stop`.
-pub async fn run(queues: Queues, jobs: Vec<Periodic>, stop: CancellationToken) {
-    let ticking = jobs.into_iter().map(|job| tick(queues.clone(), job, stop.clone()));
-    futures::future::join_all(ticking).await;
+/// What is due when, and where it is pushed to.
+#[derive(Clone)]
+pub struct Schedule {
+    queues: Queues,
+    jobs: Vec<Periodic>,
+}
+
+impl Schedule {
+    /// Pushes `jobs` to `queues`.
+    pub fn new(queues: Queues, jobs: Vec<Periodic>) -> Self {
+        Self { queues, jobs }
+    }
+}
+
+/// Pushes the job of each slot as it comes, until `stop`.
+pub async fn run(schedule: Schedule, stop: CancellationToken) {
+    let Schedule { queues, jobs } = schedule;
+    futures::future::join_all(jobs.into_iter().map(|job| tick(queues.clone(), job, stop.clone()))).await;
+    stop.cancelled().await;
 }
 
 async fn tick(queues: Queues, job: Periodic, stop: CancellationToken) {
@@ -61,7 +76,8 @@ async fn tick(queues: Queues, job: Periodic, stop: CancellationToken) {
 }
 
 async fn ticked(tick: Tick, queues: Data<Queues>, name: Data<PeriodicName>) -> Result<(), BoxDynError> {
-    let slot = i64::try_from(tick.get_timestamp()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    let slot =
+        i64::try_from(tick.get_timestamp()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     if let Some(slot) = slot {
         push(&queues, *name, slot).await;
     }
@@ -79,7 +95,7 @@ async fn push(queues: &Queues, name: PeriodicName, slot: DateTime<Utc>) {
 /// Apalis-cron waits by the machine's clock, so the slots are taken from it too.
 struct Due(Slots);
 
-impl Schedule<Utc> for Due {
+impl apalis_cron::Schedule<Utc> for Due {
     fn next_tick(&mut self, _zone: &Utc) -> Option<Tick> {
         u64::try_from(self.0.next(Clock::system().now()).timestamp()).ok().map(Tick::new)
     }
