@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use chrono::TimeDelta;
 use herald_jobs::clock::Clock;
 use herald_jobs::periodic::PeriodicName;
 use herald_jobs::queues::Queues;
@@ -87,11 +88,13 @@ impl Wiring {
         let web = &self.config.web;
         let application = (!web.application_url.is_empty()).then(|| web.application_url.parse());
         let public_url = self.public_url()?;
-        let application = application.transpose().context("web.application_url")?;
         Ok(herald_web::Settings {
-            application_url: Some(application.unwrap_or_else(|| public_url.clone())),
+            application_url: application.transpose().context("web.application_url")?.or(Some(public_url.clone())),
             action_hosts: web.action_hosts.clone(),
             refresh: Duration::from_secs(web.refresh),
+            session_idle: TimeDelta::hours(web.session_idle_hours.into()),
+            session_absolute: TimeDelta::days(web.session_days.into()),
+            trusted_proxies: web.trusted_proxies.clone(),
             ..herald_web::Settings::new(public_url)
         })
     }
@@ -99,11 +102,14 @@ impl Wiring {
     /// What the schedule starts, and when.
     ///
     /// # Errors
-    /// A job is to run too often or too rarely.
+    /// A job's slots cannot be.
     pub fn schedule(&self) -> Result<Schedule> {
-        let purge = &self.config.periodic.purge;
-        let slots = Slots::every(Duration::from_secs(purge.every)).context("periodic.purge")?;
-        let jobs = purge.enabled.then_some(Periodic { name: PeriodicName::Purge, slots });
-        Ok(Schedule::new(self.queues.clone(), jobs.into_iter().collect()))
+        let jobs = [(PeriodicName::Purge, &self.config.periodic.purge)];
+        let enabled = jobs.into_iter().filter(|(_, slot)| slot.enabled);
+        let jobs = enabled.map(|(name, slot)| {
+            let slots = Slots::new(Duration::from_secs(slot.every), slot.start, slot.zone);
+            Ok(Periodic { name, slots: slots.with_context(|| format!("periodic.{name}"))? })
+        });
+        Ok(Schedule::new(self.queues.clone(), jobs.collect::<Result<_>>()?))
     }
 }

@@ -76,6 +76,7 @@ async fn read<J: Job>(
     command.arg("GROUP").arg(&lane.group).arg(&lane.consumer);
     command.arg("COUNT").arg(room).arg("BLOCK").arg(millis(BLOCK));
     command.arg("STREAMS").arg(&lane.keys.stream).arg(">");
+    let asked = hub.redis_time();
     let mut answer = std::pin::pin!(command.query_async::<Value>(connection));
     let answer = tokio::select! {
         biased;
@@ -91,7 +92,7 @@ async fn read<J: Job>(
     };
     let mut entries = Vec::new();
     for (id, fields) in reply::read(answer, lane.keys.shard) {
-        if lane.hold(id) {
+        if lane.hold(id, asked) {
             entries.extend(lane.admit(hub, id, fields, 1));
         }
     }
