@@ -42,7 +42,8 @@ impl Token {
             Self::Create { name, sender, days } => {
                 let end = days.map(|days| wiring.clock.now() + TimeDelta::days(days.into()));
                 let (token, _) =
-                    herald_web::access::new_api_token(&wiring.pool, &wiring.clock, &name, &sender, end).await?;
+                    herald_web::access::new_api_token(&wiring.pool, &wiring.clock, &name, &sender, end)
+                        .await?;
                 store::audit::record(&wiring.pool, ACTOR, "token create", &name).await?;
                 println!("{token}");
             }

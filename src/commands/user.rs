@@ -151,9 +151,14 @@ impl Add {
 
 /// Prints a login link that works once.
 async fn link(wiring: &Wiring, user: i64) -> Result<()> {
-    let link =
-        herald_web::access::new_login_link(&wiring.pool, &wiring.clock, &wiring.public_url()?, user, LINK_LIFE)
-            .await?;
+    let link = herald_web::access::new_login_link(
+        &wiring.pool,
+        &wiring.clock,
+        &wiring.public_url()?,
+        user,
+        LINK_LIFE,
+    )
+    .await?;
     println!("{link}");
     Ok(())
 }
