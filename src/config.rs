@@ -130,7 +130,10 @@ impl Config {
         };
         let environment =
             Environment::with_prefix("HERALD").prefix_separator("__").separator("__").try_parsing(true);
-        let environment = environment.list_separator(",").with_list_parse_key("web.action_hosts").with_list_parse_key("web.trusted_proxies");
+        let environment = environment
+            .list_separator(",")
+            .with_list_parse_key("web.action_hosts")
+            .with_list_parse_key("web.trusted_proxies");
         layers
             .add_source(environment)
             .build()

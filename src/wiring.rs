@@ -89,7 +89,10 @@ impl Wiring {
         let application = (!web.application_url.is_empty()).then(|| web.application_url.parse());
         let public_url = self.public_url()?;
         Ok(herald_web::Settings {
-            application_url: application.transpose().context("web.application_url")?.or(Some(public_url.clone())),
+            application_url: application
+                .transpose()
+                .context("web.application_url")?
+                .or(Some(public_url.clone())),
             action_hosts: web.action_hosts.clone(),
             refresh: Duration::from_secs(web.refresh),
             session_idle: TimeDelta::hours(web.session_idle_hours.into()),

@@ -16,8 +16,10 @@ const PUSHED: usize = 100_000;
 
 /// Rows a second that one connection inserts into the real message table, 500 at a time, without a queue.
 pub(crate) async fn insert(bench: &Bench, rows: usize) -> Result<f64> {
-    let users: Vec<(i64, String)> = sqlx::query_as("select id, username from herald.app_user").fetch_all(&bench.pool).await?;
-    let ids: std::collections::HashMap<String, i64> = users.into_iter().map(|(id, name)| (name, id)).collect();
+    let users: Vec<(i64, String)> =
+        sqlx::query_as("select id, username from herald.app_user").fetch_all(&bench.pool).await?;
+    let ids: std::collections::HashMap<String, i64> =
+        users.into_iter().map(|(id, name)| (name, id)).collect();
     let mut connection = bench.pool.acquire().await?.detach();
     let mut took = 0.0;
     for group in 0..rows / ROWS {
@@ -65,7 +67,16 @@ pub(crate) async fn push_vs_redis(bench: &Bench, report: &mut Report) -> Result<
             let mut pipe = redis::pipe();
             for job in chunk {
                 let job = serde_json::to_string(job)?;
-                pipe.cmd("XADD").arg("by-hand").arg("*").arg("v").arg(1).arg("at").arg(0).arg("job").arg(job).ignore();
+                pipe.cmd("XADD")
+                    .arg("by-hand")
+                    .arg("*")
+                    .arg("v")
+                    .arg(1)
+                    .arg("at")
+                    .arg(0)
+                    .arg("job")
+                    .arg(job)
+                    .ignore();
             }
             pipe.exec_async(&mut connection).await?;
         }

@@ -67,8 +67,12 @@ pub(crate) async fn backlog_flatness(bench: &Bench, report: &mut Report) -> Resu
 /// Single messages, accepted through the outbox by 500 callers at once.
 pub(crate) async fn outbox_vs_insert(bench: &Bench, report: &mut Report) -> Result<()> {
     const CALLERS: usize = 500;
-    let producer =
-        Producer::new(bench.pool.clone(), bench.queues.clone(), bench.clock.clone(), herald_producers::Options::default());
+    let producer = Producer::new(
+        bench.pool.clone(),
+        bench.queues.clone(),
+        bench.clock.clone(),
+        herald_producers::Options::default(),
+    );
     let worker = bench.worker().await?;
     let (mut ratios, mut rates) = (vec![], vec![]);
     for round in 0..6 {
@@ -91,7 +95,9 @@ pub(crate) async fn outbox_vs_insert(bench: &Bench, report: &mut Report) -> Resu
             caller.await??;
         }
         loop {
-            let left: bool = sqlx::query_scalar("select exists (select from herald.outbox)").fetch_one(&bench.pool).await?;
+            let left: bool = sqlx::query_scalar("select exists (select from herald.outbox)")
+                .fetch_one(&bench.pool)
+                .await?;
             if !left {
                 break;
             }

@@ -37,7 +37,8 @@ async fn measure<F: Future<Output = Result<()>>>(
     pause: Duration,
     send: impl Fn(usize) -> F,
 ) -> Result<Vec<f64>> {
-    let users: Vec<(i64, String)> = sqlx::query_as("select id, username from herald.app_user").fetch_all(&bench.pool).await?;
+    let users: Vec<(i64, String)> =
+        sqlx::query_as("select id, username from herald.app_user").fetch_all(&bench.pool).await?;
     let ids: HashMap<String, i64> = users.into_iter().map(|(id, name)| (name, id)).collect();
     let mut told = notified(bench).await?;
     let mut sent: HashMap<i64, Instant> = HashMap::new();
@@ -71,8 +72,12 @@ async fn measure<F: Future<Output = Result<()>>>(
 }
 
 pub(crate) async fn at_200_per_second(bench: &Bench, report: &mut Report) -> Result<()> {
-    let producer =
-        Producer::new(bench.pool.clone(), bench.queues.clone(), bench.clock.clone(), herald_producers::Options::default());
+    let producer = Producer::new(
+        bench.pool.clone(),
+        bench.queues.clone(),
+        bench.clock.clone(),
+        herald_producers::Options::default(),
+    );
     let worker = bench.worker().await?;
     bench.clean().await?;
     let pause = Duration::from_millis(5);
@@ -106,8 +111,12 @@ pub(crate) async fn at_200_per_second(bench: &Bench, report: &mut Report) -> Res
 pub(crate) async fn alert_behind_bulk(bench: &Bench, report: &mut Report) -> Result<()> {
     const BULK: usize = 400_000;
     const ALERTS: usize = 60;
-    let producer =
-        Producer::new(bench.pool.clone(), bench.queues.clone(), bench.clock.clone(), herald_producers::Options::default());
+    let producer = Producer::new(
+        bench.pool.clone(),
+        bench.queues.clone(),
+        bench.clock.clone(),
+        herald_producers::Options::default(),
+    );
     let worker = bench.worker().await?;
     let mut p99 = vec![];
     for _ in 0..5 {
@@ -116,7 +125,8 @@ pub(crate) async fn alert_behind_bulk(bench: &Bench, report: &mut Report) -> Res
         let bulk = bench.queues.send.lane(Lane::Bulk);
         for chunk in 0..BULK / 10_000 {
             // The alerts' recipients get nothing else.
-            let jobs: Vec<_> = (0..10_000).map(|number| bench.job((chunk * 10_000 + number) % 900, "BULK", None)).collect();
+            let jobs: Vec<_> =
+                (0..10_000).map(|number| bench.job((chunk * 10_000 + number) % 900, "BULK", None)).collect();
             bulk.push_all(&jobs).await?;
         }
         worker.go_on()?;

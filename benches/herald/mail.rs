@@ -78,7 +78,9 @@ pub(crate) async fn mail_vs_smtp(bench: &Bench, report: &mut Report) -> Result<(
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let (took, cpu) = (begun.elapsed().as_secs_f64(), worker.cpu()? - cpu);
-        let sent: i64 = sqlx::query_scalar("select count(*) from herald.delivery where state = 'sent'").fetch_one(&bench.pool).await?;
+        let sent: i64 = sqlx::query_scalar("select count(*) from herald.delivery where state = 'sent'")
+            .fetch_one(&bench.pool)
+            .await?;
         ensure!(usize::try_from(sent)? == MAILS, "only {sent} mails were sent");
         // The first round warms up.
         if round > 0 {
@@ -101,7 +103,20 @@ async fn source(port: u16) -> Result<f64> {
     tokio::task::spawn_blocking(move || {
         let begun = Instant::now();
         let status = Command::new(program)
-            .args(["-d", "-s", &sessions, "-m", &mails, "-l", "700", "-f", "a@bench.example", "-t", "b@bench.example", &to])
+            .args([
+                "-d",
+                "-s",
+                &sessions,
+                "-m",
+                &mails,
+                "-l",
+                "700",
+                "-f",
+                "a@bench.example",
+                "-t",
+                "b@bench.example",
+                &to,
+            ])
             .stdin(Stdio::null())
             .status()?;
         ensure!(status.success(), "smtp-source failed");

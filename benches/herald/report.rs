@@ -28,9 +28,13 @@ impl Report {
     pub(crate) fn finish(mut self) -> Result<()> {
         let path = "target/bench/latest.json";
         fs::create_dir_all("target/bench")?;
-        let earlier = fs::read_to_string(path).ok().and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
+        let earlier = fs::read_to_string(path)
+            .ok()
+            .and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
         for (now, kind) in [(&mut self.figures, "figures"), (&mut self.ratios, "ratios")] {
-            let Some(earlier) = earlier.as_ref().and_then(|earlier| earlier[kind].as_object()) else { continue };
+            let Some(earlier) = earlier.as_ref().and_then(|earlier| earlier[kind].as_object()) else {
+                continue;
+            };
             for (name, value) in earlier {
                 if let Some(value) = value.as_f64() {
                     now.entry(name.clone()).or_insert(value);

@@ -114,7 +114,8 @@ impl Bench {
 
     /// How many messages are in inboxes.
     pub(crate) async fn messages(&self) -> Result<usize> {
-        let count: i64 = sqlx::query_scalar("select count(*) from herald.message").fetch_one(&self.pool).await?;
+        let count: i64 =
+            sqlx::query_scalar("select count(*) from herald.message").fetch_one(&self.pool).await?;
         Ok(usize::try_from(count)?)
     }
 }
@@ -124,7 +125,9 @@ pub(crate) fn message(number: usize, kind: &str) -> NewMessage {
     NewMessage {
         recipient: format!("u{}", number % USERS),
         message_type: kind.to_owned(),
-        message_text: format!("The report {number} that you asked for is ready. It holds the sales of the last quarter by region and by customer, and the returns."),
+        message_text: format!(
+            "The report {number} that you asked for is ready. It holds the sales of the last quarter by region and by customer, and the returns."
+        ),
         sender: "report_task".to_owned(),
         sender_instance: Some(number.to_string()),
         ..NewMessage::default()
@@ -152,7 +155,8 @@ impl Worker {
 
     /// CPU seconds used so far, in user and kernel mode.
     pub(crate) fn cpu(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).context("this needs Linux' /proc")?;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))
+            .context("this needs Linux' /proc")?;
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
         let ticks: f64 = [11, 12].iter().filter_map(|&field| fields.get(field)?.parse::<f64>().ok()).sum();
         Ok(ticks / 100.0)

@@ -57,14 +57,18 @@ async fn on_servers(mut config: Config, begun: Instant, until_first_message: boo
     let told = stop.clone();
     let shown = tokio::spawn(async move { herald_web::serve(pages, router, told).await });
     let banner = announce(&wiring, pages_at, begun, until_first_message, stop.clone());
-    let (ended, announced) = tokio::join!(serve::run(&wiring, &[Part::Workers, Part::Web], stop.clone()), banner);
+    let (ended, announced) =
+        tokio::join!(serve::run(&wiring, &[Part::Workers, Part::Web], stop.clone()), banner);
     shown.await??;
     ended.and(announced)
 }
 
 /// The company, its people's password, and the mail server that catches everything.
 async fn load(wiring: &Wiring, smtp_port: u16) -> Result<()> {
-    sqlx::raw_sql(include_str!("../../config/demo/company.sql")).execute(&wiring.pool).await.context("load the company")?;
+    sqlx::raw_sql(include_str!("../../config/demo/company.sql"))
+        .execute(&wiring.pool)
+        .await
+        .context("load the company")?;
     for name in ["ann", "bob"] {
         let name = Username::parse(name).map_err(anyhow::Error::msg)?;
         if store::users::password_hash(&wiring.pool, &name).await?.is_none()
@@ -109,14 +113,18 @@ async fn tell(wiring: &Wiring, pages: SocketAddr, begun: Instant, until_first_me
     let producer = wiring.producer();
     let first = story::first(&producer).await?;
     while producer.standing(first).await?.is_none_or(|standing| standing.status == "accepted") {
-        anyhow::ensure!(begun.elapsed() < PATIENCE, "the first message did not arrive within {} s", PATIENCE.as_secs());
+        anyhow::ensure!(
+            begun.elapsed() < PATIENCE,
+            "the first message did not arrive within {} s",
+            PATIENCE.as_secs()
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     println!("\n  Herald runs: first message seen after {:.1} s.", begun.elapsed().as_secs_f64());
     if until_first_message {
         return Ok(());
     }
-    let (token, _) =
+    let token =
         herald_web::access::new_api_token(&wiring.pool, &wiring.clock, "demo", "report_task", None).await?;
     let web = wiring.public_url()?;
     println!(

@@ -38,8 +38,13 @@ struct Mails {
 }
 
 async fn mails(State(demo): State<Demo>) -> Response {
-    let mut mails: Vec<_> =
-        demo.catcher.mailbox().list().into_iter().map(|mail| (mail.clone(), show(&mail.raw).unwrap_or_default())).collect();
+    let mut mails: Vec<_> = demo
+        .catcher
+        .mailbox()
+        .list()
+        .into_iter()
+        .map(|mail| (mail.clone(), show(&mail.raw).unwrap_or_default()))
+        .collect();
     mails.reverse();
     page(&Mails { mails })
 }
@@ -62,7 +67,11 @@ async fn mail(State(demo): State<Demo>, Path(id): Path<u64>) -> Response {
 async fn html(State(demo): State<Demo>, Path(id): Path<u64>) -> Response {
     let part = demo.catcher.mailbox().get(id).and_then(|mail| show(&mail.raw)).and_then(|shown| shown.html);
     match part {
-        Some(part) => ([("content-security-policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'")], Html(part)).into_response(),
+        Some(part) => (
+            [("content-security-policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'")],
+            Html(part),
+        )
+            .into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

@@ -15,7 +15,9 @@ const WARM_UP: usize = 6;
 
 /// The first message: somebody says hello.
 pub(super) async fn first(producer: &Producer) -> Result<MessageId> {
-    Ok(producer.send(message("VIEW-NORMAL", "Welcome to Herald. Messages arrive here while you watch.", "bob", None)).await?)
+    Ok(producer
+        .send(message("VIEW-NORMAL", "Welcome to Herald. Messages arrive here while you watch.", "bob", None))
+        .await?)
 }
 
 /// One event after the other, until its future is dropped.
@@ -80,11 +82,15 @@ async fn order(producer: &Producer, pool: &PgPool) -> Result<()> {
 
 /// A question, and a copy of the reminder to the customer's contact.
 async fn reminder(producer: &Producer, pool: &PgPool) -> Result<()> {
-    let contact: String = sqlx::query_scalar("select email from demo.contact_person where customer = 2").fetch_one(pool).await?;
+    let contact: String = sqlx::query_scalar("select email from demo.contact_person where customer = 2")
+        .fetch_one(pool)
+        .await?;
     producer
         .send(NewMessage {
             subject: Some("Your order awaits your confirmation".into()),
-            external_message: Some("Dear customer, your order has been waiting for your confirmation for three days.".into()),
+            external_message: Some(
+                "Dear customer, your order has been waiting for your confirmation for three days.".into(),
+            ),
             recipients: vec![NewContact { contact_reference: contact, email_mode: "To".into() }],
             ..message(
                 "REPLY-YESNO",
@@ -99,7 +105,9 @@ async fn reminder(producer: &Producer, pool: &PgPool) -> Result<()> {
 
 /// Something that cannot wait.
 async fn alert(producer: &Producer) -> Result<()> {
-    producer.send(message("ALERT-VIEW", "The warehouse's cold room is at 9 °C and rising.", "cold_room", Some(1))).await?;
+    producer
+        .send(message("ALERT-VIEW", "The warehouse's cold room is at 9 °C and rising.", "cold_room", Some(1)))
+        .await?;
     Ok(())
 }
 
