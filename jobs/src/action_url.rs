@@ -17,13 +17,13 @@ pub struct Destinations {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ActionUrlError {
     /// Relative, and there is nothing to resolve it against.
-    #[error("the action's URL is relative and web.application_url is not set")]
+    #[error("The action's URL is relative and web.application_url is not set")]
     NoApplication,
     /// It is no URL.
-    #[error("the action's URL is not valid: {0}")]
+    #[error("The action's URL is not valid: {0}")]
     Malformed(String),
     /// It leads where it may not.
-    #[error("the action's URL leads to {0}, which is not among web.action_hosts")]
+    #[error("The action's URL leads to {0}, which is not among web.action_hosts")]
     NotAllowed(String),
 }
 

@@ -16,7 +16,7 @@ use crate::access::session::Login;
 use crate::app::App;
 
 /// Characters of a text that a list shows; the message's own page shows all.
-const SHOWN: usize = 1_200;
+const SHOWN: usize = 600;
 
 /// What a row shows.
 pub(super) struct Row {
