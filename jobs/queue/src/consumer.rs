@@ -195,6 +195,10 @@ async fn supervise<J: Job>(
             _ = hub.control.reached(Phase::Stopping) => {}
         }
     }
+    if !worker.is_shutting_down() {
+        // A worker whose backend has ended waits to be stopped. It has none to stop when it was dropped.
+        let _ = worker.stop();
+    }
     drop(worker);
     hub.control.advance(Phase::Stopping);
     hub.stop();

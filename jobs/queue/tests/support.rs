@@ -22,7 +22,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A takeover time that suits tests.
-pub(crate) const TAKEOVER: Duration = Duration::from_millis(1_500);
+pub(crate) const TAKEOVER: Duration = Duration::from_millis(1_000);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Work {
