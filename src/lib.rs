@@ -1,5 +1,6 @@
 //! The parts of the `herald` program: the only place where the crates are put together.
 
+pub mod catcher;
 pub mod commands;
 pub mod config;
 mod logging;

@@ -58,10 +58,15 @@ impl Wire {
         self.out.extend_from_slice(words.as_bytes());
         self.out.extend_from_slice(b"\r\n");
         self.write_out().await?;
+        self.next_reply().await
+    }
+
+    /// Reads the reply to a command that has been written.
+    pub(super) async fn next_reply(&mut self) -> Result<Reply, Lost> {
         self.reply(self.limit).await
     }
 
-    /// Reads the next reply.
+    /// Reads a reply that may take this long.
     pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, Lost> {
         timeout(limit, Reply::read(&mut self.stream)).await.unwrap_or(Err(Lost::TimedOut(limit)))
     }
@@ -94,7 +99,7 @@ impl Wire {
         match self.stream.fill_buf().now_or_never() {
             None => Ok(()),
             Some(Ok([])) => Err(Lost::Closed.into()),
-            Some(Ok(_)) => Err(Unwritten::Interrupted(self.reply(self.limit).await?)),
+            Some(Ok(_)) => Err(Unwritten::Interrupted(self.next_reply().await?)),
             Some(Err(error)) => Err(Lost::from(error).into()),
         }
     }

@@ -1,0 +1,13 @@
+//! The SMTP client against the mail catcher: what is known of each mail, whatever goes wrong and wherever it does.
+
+#[cfg(test)]
+mod smtp {
+    mod catcher;
+    mod cuts;
+    mod messages;
+    mod replies;
+    mod sessions;
+    mod sign_in;
+    mod slow;
+    mod support;
+}
