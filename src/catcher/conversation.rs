@@ -167,7 +167,7 @@ impl Conversation<'_> {
         received?;
         self.finish(Mail {
             id: 0,
-            received_at: (self.shared.settings.clock)(),
+            received_at: self.shared.settings.clock.now(),
             from,
             to: self.to.iter().map(|recipient| recipient.address.clone()).collect(),
             raw,

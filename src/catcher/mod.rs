@@ -12,5 +12,5 @@ mod show;
 
 pub use behaviour::{Behaviour, Deed, Phase, Rule, When};
 pub use mailbox::{Attempt, Mail, Mailbox};
-pub use server::{Catcher, Clock, Settings, Traffic};
+pub use server::{Catcher, Settings, Traffic};
 pub use show::{Attachment, Shown, show};

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use herald_jobs::clock::Clock;
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
@@ -25,9 +25,6 @@ use super::{
 /// How long to wait when a connection cannot be accepted, as when no file handle is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Where the catcher takes the time from.
-pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
-
 /// What a catcher is started with.
 #[derive(Clone)]
 pub struct Settings {
@@ -41,7 +38,7 @@ pub struct Settings {
     pub keep_attempts: usize,
     /// Bytes of one message.
     pub max_size: usize,
-    /// Where the time of a mail comes from.
+    /// Tells when a mail came.
     pub clock: Clock,
     /// The start of the random numbers behind [`When::Probability`](super::When::Probability).
     pub seed: u64,

@@ -1,9 +1,9 @@
 //! Servers that refuse, put off, and talk nonsense.
 
 use herald::catcher::{Behaviour, Deed, Phase, When};
-use herald_workers::smtp::{FaultKind, Session, Verdict};
+use herald_workers::smtp::{FaultKind, Security, Server, Session, Verdict};
 
-use super::support::{catcher, message, one_by_one, send, send_to, server};
+use super::support::{catcher, hasty, message, one_by_one, open_and_send, send, send_to, server};
 
 /// The verdict when a phase is answered in this way, whether the session is usable after it, and whether nothing was
 /// kept: the same whether or not the server takes MAIL and RCPT in one go.
@@ -116,6 +116,21 @@ async fn a_server_that_speaks_before_the_end_of_a_message_does_not_get_the_end()
         assert!(reply.contains(text), "{reply}");
         assert!(catcher.mailbox().list().is_empty(), "{code}");
     }
+}
+
+#[tokio::test]
+async fn what_a_server_says_before_it_is_asked_is_no_receipt() {
+    let server = hasty("220 hi\r\n250 hi\r\n250 ok\r\n250 ok\r\n354 go\r\n250 kept\r\n").await;
+    let outcome = open_and_send(&server, &message(100)).await;
+    assert!(matches!(outcome, Ok(Verdict::Deferred { code: None, .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn what_a_server_says_after_it_agreed_to_tls_is_not_taken_for_protected() {
+    let server = hasty("220 hi\r\n250-hi\r\n250 STARTTLS\r\n220 go\r\n250 hi\r\n").await;
+    let fault = open_and_send(&Server { security: Security::StartTls, ..server }, b"").await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Tls);
+    assert!(fault.sentence.ends_with("it spoke before it was secure."), "{fault}");
 }
 
 #[tokio::test]

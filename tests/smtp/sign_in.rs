@@ -1,7 +1,8 @@
 //! User names and passwords.
 
 use herald::catcher::{Behaviour, Catcher, Deed, Phase, Settings};
-use herald_workers::smtp::{FaultKind, Secret, Session, Verdict};
+use herald_jobs::secret::Secret;
+use herald_workers::smtp::{FaultKind, Session, Verdict};
 
 use super::support::{catcher, catcher_with, message, open_and_send, server, settings, signing_in};
 

@@ -1,18 +1,20 @@
 //! What the tests of this suite share.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use chrono::DateTime;
 use herald::catcher::{Behaviour, Catcher, Deed, Phase, Settings};
-use herald_workers::smtp::{Fault, Secret, Security, Server, Session, Timeouts, Verdict};
+use herald_jobs::clock::Clock;
+use herald_jobs::secret::Secret;
+use herald_workers::smtp::{Fault, Security, Server, Session, Timeouts, Verdict};
 use lettre::Address;
+use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 /// Longer than anything takes that goes well.
 pub(crate) const AMPLE: Duration = Duration::from_secs(20);
 
-/// Settings of a catcher whose clock stands still.
+/// The usual settings of a catcher.
 pub(crate) fn settings() -> Settings {
-    Settings::new(Arc::new(|| DateTime::UNIX_EPOCH))
+    Settings::new(Clock::system())
 }
 
 /// A catcher on a free port.
@@ -28,6 +30,18 @@ pub(crate) async fn catcher_with(settings: Settings) -> Catcher {
 /// A server that offers next to nothing, so that each command waits for its reply.
 pub(crate) fn one_by_one() -> Behaviour {
     Behaviour::at(Phase::Ehlo, Deed::answer(250, "old server\nSIZE 40000000"))
+}
+
+/// A server that says all that it will ever say before it is asked, and then only listens.
+pub(crate) async fn hasty(replies: &'static str) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(replies.as_bytes()).await.unwrap();
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    });
+    server_at(port)
 }
 
 /// How to reach it.

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use herald_jobs::secret::Secret;
 use herald_jobs::store;
 use lettre::Address;
 use sqlx::PgPool;
 
-use crate::smtp::{Secret, Security, Server, Timeouts};
+use crate::smtp::{Security, Server, Timeouts};
 
 /// How long settings are trusted before they are read again.
 const TRUSTED: Duration = Duration::from_secs(1);

@@ -1,6 +1,8 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::{Fault, FaultKind, Secret, reply::Reply, session::Extensions, wire::Wire};
+use herald_jobs::secret::Secret;
+
+use super::{Fault, FaultKind, reply::Reply, session::Extensions, wire::Wire};
 
 /// Signs in with AUTH PLAIN (RFC 4616), or with LOGIN where the server knows nothing better.
 pub(super) async fn sign_in(

@@ -15,6 +15,6 @@ mod session;
 mod verdict;
 mod wire;
 
-pub use server::{Secret, Security, Server, Timeouts};
+pub use server::{Security, Server, Timeouts};
 pub use session::Session;
 pub use verdict::{Fault, FaultKind, Verdict};

@@ -1,4 +1,6 @@
-use std::{fmt, time::Duration};
+use std::time::Duration;
+
+use herald_jobs::secret::Secret;
 
 /// A mail server and how to talk to it. Two equal values may share their sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,27 +52,5 @@ impl Default for Timeouts {
             command: Duration::from_secs(300),
             after_dot: Duration::from_secs(600),
         }
-    }
-}
-
-/// A password. It shows itself in no log.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a password.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Secret(secret.into())
-    }
-
-    /// The password itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
     }
 }
