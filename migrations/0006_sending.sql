@@ -67,9 +67,10 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$
 #variable_conflict use_variable
 declare
-    -- Longest text, in characters, and most parameters: the same as every other way in.
+    -- Longest text, in characters, most parameters, and longest of these: the same as every other way in.
     max_text       constant integer := 100000;
     max_parameters constant integer := 50;
+    max_parameter  constant integer := 2000;
     id        uuid := herald.uuid_v7();
     type      herald.message_type;
     parameter jsonb;
@@ -88,7 +89,7 @@ begin
         raise exception 'message_type: there is no message type "%"', coalesce(message_type, '')
             using errcode = 'invalid_parameter_value';
     end if;
-    if coalesce(btrim(message_text), '') = '' then
+    if coalesce(message_text, '') !~ '[^[:space:]]' then
         raise exception 'message_text: must not be empty' using errcode = 'invalid_parameter_value';
     elsif length(message_text) > max_text then
         raise exception 'message_text: is longer than % characters', max_text using errcode = 'invalid_parameter_value';
@@ -96,16 +97,20 @@ begin
         raise exception 'external_message: is longer than % characters', max_text using errcode = 'invalid_parameter_value';
     elsif length(subject) > 500 or subject ~ '[[:cntrl:]]' then
         raise exception 'subject: must be one line of at most 500 characters' using errcode = 'invalid_parameter_value';
-    elsif coalesce(sender, '') = '' or length(sender) > 200 then
-        raise exception 'sender: must be 1 to 200 characters' using errcode = 'invalid_parameter_value';
-    elsif length(sender_instance) > 200 or sender_instance = '' then
-        raise exception 'sender_instance: must be 1 to 200 characters' using errcode = 'invalid_parameter_value';
+    elsif coalesce(sender, '') = '' or length(sender) > 200 or sender ~ '[[:cntrl:]]' then
+        raise exception 'sender: must be 1 to 200 characters, none of them a control character'
+            using errcode = 'invalid_parameter_value';
+    elsif length(sender_instance) > 200 or sender_instance = '' or sender_instance ~ '[[:cntrl:]]' then
+        raise exception 'sender_instance: must be 1 to 200 characters, none of them a control character'
+            using errcode = 'invalid_parameter_value';
     elsif sender_instance is null
           and not exists (select from herald.app_user u where u.username = lower(sender)) then
         raise exception 'sender: there is no user "%"', sender using errcode = 'invalid_parameter_value',
             hint = 'Name a user, or a model together with sender_instance.';
-    elsif idempotency_key is not null and length(idempotency_key) not between 1 and 255 then
-        raise exception 'idempotency_key: must be 1 to 255 characters' using errcode = 'invalid_parameter_value';
+    elsif idempotency_key is not null
+          and (length(idempotency_key) not between 1 and 255 or idempotency_key ~ '[[:cntrl:]]') then
+        raise exception 'idempotency_key: must be 1 to 255 characters, none of them a control character'
+            using errcode = 'invalid_parameter_value';
     end if;
     if action_parameters is not null then
         if type.required_action <> 'action' then
@@ -118,6 +123,9 @@ begin
         for parameter in select * from jsonb_array_elements(action_parameters) loop
             if jsonb_typeof(parameter) not in ('number', 'string', 'boolean') then
                 raise exception 'action_parameters/%: must be a number, a string or a boolean', position
+                    using errcode = 'invalid_parameter_value';
+            elsif jsonb_typeof(parameter) = 'string' and length(parameter #>> '{}') > max_parameter then
+                raise exception 'action_parameters/%: is longer than % characters', position, max_parameter
                     using errcode = 'invalid_parameter_value';
             end if;
             position := position + 1;
@@ -160,6 +168,8 @@ declare
     mode      text := lower(btrim(email_mode));
     channel   text;
     sent_with boolean;
+    -- Row headers hold the lower half of a transaction's number.
+    this_xact bigint := pg_current_xact_id()::text::bigint;
 begin
     if mode is null or mode not in ('to', 'cc', 'bcc') then
         raise exception 'email_mode: must be To, Cc or Bcc' using errcode = 'invalid_parameter_value';
@@ -175,7 +185,10 @@ begin
             using errcode = 'invalid_parameter_value';
     end if;
     if exists (select from herald.outbox o where o.id = message_id) then
-        sent_with := exists (select from herald.outbox o where o.id = message_id and o.xmin::text::bigint = (pg_current_xact_id()::text::bigint & 4294967295));
+        -- A row that can be seen although its transaction is under way is of this transaction, or of a block within it.
+        sent_with := exists (select from herald.outbox o where o.id = message_id
+                             and pg_xact_status((this_xact + ((o.xmin::text::bigint - this_xact + 2147483648) & 4294967295)
+                                                 - 2147483648)::text::xid8) = 'in progress');
     elsif exists (select from herald.message m where m.id = message_id) then
         sent_with := false;
     else

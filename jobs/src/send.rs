@@ -129,6 +129,11 @@ impl NewMessage {
             }
         }
         self.check_parameters(message_type)?;
+        if let Some(instance) = &self.instance
+            && instance.iter().any(|(name, value)| name.contains('\0') || holds_nul(value))
+        {
+            return refuse("instance", "must not hold the character U+0000".into());
+        }
         if self.recipients.len() > MAX_CONTACTS {
             return refuse("recipients", format!("has more than {MAX_CONTACTS} entries"));
         }
@@ -189,6 +194,16 @@ fn text(field: &str, text: &str) -> Result<(), Refusal> {
         Err(Refusal::new(field, format!("is longer than {MAX_TEXT} characters")))
     } else {
         Ok(())
+    }
+}
+
+/// Postgres keeps it in no text, and so in no rendered one.
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -11,13 +11,16 @@ use tokio::sync::{mpsc, oneshot};
 const GROUP: usize = 500;
 /// How often the queue is asked how deep it is.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long whoever has committed waits for room here, at most. A Redis that hangs must not hold up accepting.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 enum Order<J> {
     Push(Vec<J>),
     Flush(oneshot::Sender<()>),
 }
 
-/// Pushes to one queue. While that is deep, rows are to be written as not pushed: the relay pushes them when there is room.
+/// Pushes to one queue. While that is deep or takes nothing, rows are to be written as not pushed: the relay pushes them when
+/// there is room.
 pub struct Pusher<J> {
     orders: mpsc::Sender<Order<J>>,
     deep: Arc<AtomicBool>,
@@ -37,8 +40,8 @@ impl<J: Job> Pusher<J> {
                 let patience = if is_deep.load(Ordering::Relaxed) { LOOK } else { LOOK * 100 };
                 match tokio::time::timeout(patience, waiting.recv_many(&mut group, GROUP)).await {
                     Ok(0) => return,
-                    Ok(_) => push(&queue, &mut group).await,
-                    Err(_) => {}
+                    Ok(_) if !push(&queue, &mut group).await => is_deep.store(true, Ordering::Relaxed),
+                    Ok(_) | Err(_) => {}
                 }
                 if looked.elapsed() >= LOOK {
                     looked = Instant::now();
@@ -51,15 +54,16 @@ impl<J: Job> Pusher<J> {
         Self { orders, deep }
     }
 
-    /// Whether the queue holds as many entries as it may.
+    /// Whether the queue holds as many entries as it may, or takes none.
     pub fn is_deep(&self) -> bool {
         self.deep.load(Ordering::Relaxed)
     }
 
-    /// Hands jobs over, after the commit of their rows.
+    /// Hands jobs over, after the commit of their rows. Where there is no room for too long they are left to the sweep.
     pub async fn push(&self, jobs: Vec<J>) {
-        // The task ends with the process only; then the sweep takes over.
-        let _ = self.orders.send(Order::Push(jobs)).await;
+        if self.orders.send_timeout(Order::Push(jobs), PATIENCE).await.is_err() {
+            self.deep.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Waits until what was handed over before has been pushed, or has failed to be.
@@ -71,7 +75,8 @@ impl<J: Job> Pusher<J> {
     }
 }
 
-async fn push<J: Job>(queue: &Queue<J>, group: &mut Vec<Order<J>>) {
+/// Answers whether the queue took the jobs.
+async fn push<J: Job>(queue: &Queue<J>, group: &mut Vec<Order<J>>) -> bool {
     let mut jobs = Vec::with_capacity(group.len());
     let mut flushes = Vec::new();
     for order in group.drain(..) {
@@ -80,7 +85,8 @@ async fn push<J: Job>(queue: &Queue<J>, group: &mut Vec<Order<J>>) {
             Order::Flush(done) => flushes.push(done),
         }
     }
-    if let Err(error) = queue.push_all(&jobs).await {
+    let pushed = queue.push_all(&jobs).await;
+    if let Err(error) = &pushed {
         metrics::counter!("herald_push_failures_total").increment(jobs.len() as u64);
         tracing::warn!(
             "Could not push {} jobs to {}; they stay in the outbox: {error}",
@@ -91,4 +97,5 @@ async fn push<J: Job>(queue: &Queue<J>, group: &mut Vec<Order<J>>) {
     for done in flushes {
         let _ = done.send(());
     }
+    pushed.is_ok()
 }

@@ -40,9 +40,9 @@ impl Token {
         let wiring = connect(config)?;
         match self {
             Self::Create { name, sender, days } => {
-                let end = days.map(|days| wiring.clock.now() + TimeDelta::days(days.into()));
-                let (token, _) =
-                    herald_web::access::new_api_token(&wiring.pool, &wiring.clock, &name, &sender, end)
+                let life = days.map(|days| TimeDelta::days(days.into()));
+                let token =
+                    herald_web::access::new_api_token(&wiring.pool, &wiring.clock, &name, &sender, life)
                         .await?;
                 store::audit::record(&wiring.pool, ACTOR, "token create", &name).await?;
                 println!("{token}");

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use herald_jobs::address::{self, Username};
 use herald_jobs::store;
@@ -14,8 +13,6 @@ use crate::commands::{ACTOR, connect};
 use crate::config::Config;
 use crate::wiring::Wiring;
 
-/// How long a login link may be used.
-const LINK_LIFE: TimeDelta = TimeDelta::hours(24);
 /// How many users are listed by one query.
 const PAGE: i64 = 1_000;
 
@@ -151,14 +148,8 @@ impl Add {
 
 /// Prints a login link that works once.
 async fn link(wiring: &Wiring, user: i64) -> Result<()> {
-    let link = herald_web::access::new_login_link(
-        &wiring.pool,
-        &wiring.clock,
-        &wiring.public_url()?,
-        user,
-        LINK_LIFE,
-    )
-    .await?;
+    let link =
+        herald_web::access::new_login_link(&wiring.pool, &wiring.clock, &wiring.public_url()?, user).await?;
     println!("{link}");
     Ok(())
 }

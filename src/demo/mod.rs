@@ -124,7 +124,7 @@ async fn tell(wiring: &Wiring, pages: SocketAddr, begun: Instant, until_first_me
     if until_first_message {
         return Ok(());
     }
-    let (token, _) =
+    let token =
         herald_web::access::new_api_token(&wiring.pool, &wiring.clock, "demo", "report_task", None).await?;
     let web = wiring.public_url()?;
     println!(

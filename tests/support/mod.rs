@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 pub(crate) mod browser;
+pub(crate) mod herald;
 pub(crate) mod servers;
 
 use std::time::{Duration, Instant};

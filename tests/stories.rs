@@ -1,0 +1,17 @@
+//! What the seed asks for, told on real servers. Each behaviour's test is named after its number.
+
+mod support;
+
+#[cfg(test)]
+mod stories {
+    mod accept;
+    mod access;
+    mod commands;
+    mod commits;
+    mod email;
+    mod inbox;
+    mod keys;
+    mod metadata;
+    mod purge;
+    mod relay;
+}
