@@ -116,10 +116,11 @@ async fn a_link_lets_in_once_and_only_by_its_button() {
     browser.get(path).await;
     assert_eq!(browser.post(path, &[]).await.location(), "/");
     assert_eq!(browser.get("/").await.status, StatusCode::OK);
+    assert_eq!(preview.post(path, &[]).await.status, StatusCode::GONE, "too late");
     let late = world.browser();
     let page = late.get(path).await;
     assert_eq!(page.status, StatusCode::GONE);
-    assert_eq!(late.post(path, &[]).await.status, StatusCode::GONE);
+    assert!(page.body.contains("does not work any more"), "{}", page.body);
 
     let link = access::new_login_link(&world.pool, &world.clock, &url, id).await.unwrap();
     world.clock.advance(TimeDelta::hours(25));

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -10,7 +9,7 @@ use super::world::{Browser, World};
 
 /// A page's stream of events.
 struct Stream {
-    bytes: futures::stream::BoxStream<'static, reqwest::Result<Vec<u8>>>,
+    response: reqwest::Response,
     text: String,
 }
 
@@ -20,8 +19,7 @@ impl Stream {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let bytes = response.bytes_stream().map(|bytes| bytes.map(|bytes| bytes.to_vec())).boxed();
-        Self { bytes, text: String::new() }
+        Self { response, text: String::new() }
     }
 
     /// The next event and its data; `None`: the stream ended.
@@ -41,8 +39,8 @@ impl Stream {
                     None => continue,
                 }
             }
-            let bytes = tokio::time::timeout(Duration::from_secs(20), self.bytes.next()).await.unwrap()?;
-            self.text.push_str(std::str::from_utf8(&bytes.ok()?).unwrap());
+            let chunk = tokio::time::timeout(Duration::from_secs(20), self.response.chunk()).await.unwrap();
+            self.text.push_str(std::str::from_utf8(&chunk.ok()??).unwrap());
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use herald::private::Stop;
 use herald_jobs::queues::Queues;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reqwest::StatusCode;
@@ -35,7 +36,7 @@ async fn readiness_names_what_is_missing() {
     let url = listen(&world).await;
     let (status, told) = ready(&url).await;
     assert_eq!((status, &told["ready"]), (StatusCode::OK, &Value::Bool(true)), "{told}");
-    world.redis.kill().await.unwrap();
+    world.redis.stop(Stop::Abrupt).await.unwrap();
     let (status, told) = ready(&url).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(told["postgres"], "ok", "{told}");
