@@ -34,14 +34,6 @@ impl Slots {
         Ok(Self { every: TimeDelta::seconds(seconds), start, zone })
     }
 
-    /// Every so often from midnight UTC.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn every(every: Duration) -> Result<Self, SlotsError> {
-        Self::new(every, NaiveTime::MIN, Tz::UTC)
-    }
-
     /// The first slot after `now`.
     pub fn next(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let (day, number) = self.position(now);
