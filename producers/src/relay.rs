@@ -141,14 +141,22 @@ impl Relay {
         let mut lost = 0;
         for &lane in Lane::ALL {
             let queue = self.sends(lane);
-            if let Some((age, room)) = self.age_of_lost(&queue).await? {
+            while let Some((age, room)) = self.age_of_lost(&queue).await? {
                 let rows = store::outbox::take_lost(&self.pool, lane, age, room).await?;
+                let found = rows.len() as u64;
                 lost += self.push_sends(&queue, rows).await?;
+                if found < ROUND {
+                    break;
+                }
             }
             let queue = self.queues.email.lane(lane);
-            if let Some((age, room)) = self.age_of_lost(queue).await? {
+            while let Some((age, room)) = self.age_of_lost(queue).await? {
                 let ids = store::deliveries::take_lost(&self.pool, Channel::Email, lane, age, room).await?;
+                let found = ids.len() as u64;
                 lost += push_copies(queue, ids).await?;
+                if found < ROUND {
+                    break;
+                }
             }
         }
         if lost > 0 {
