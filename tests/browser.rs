@@ -117,7 +117,8 @@ async fn c14_to_c16_a_recipient_acts_on_a_view_a_reply_and_an_action_and_the_cou
     assert!(!page.find(reply).await.unwrap().is_enabled().await.unwrap());
     let choices = Locator::XPath("//article[contains(., 'Shall we go on?')]//select");
     page.find(choices).await.unwrap().select_by_value("Yes").await.unwrap();
-    eventually("the box to be ticked", async || page.find(reply).await.unwrap().is_selected().await.unwrap()).await;
+    eventually("the box to be ticked", async || page.find(reply).await.unwrap().is_selected().await.unwrap())
+        .await;
     let view = Locator::XPath("//article[contains(., 'Your report is ready')]//input[@data-act]");
     page.find(view).await.unwrap().click().await.unwrap();
     page.find(Locator::Css("#post button.primary")).await.unwrap().click().await.unwrap();
