@@ -18,6 +18,7 @@ use herald_queue::{Job, Queue, QueueError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::PgPool;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -63,6 +64,8 @@ impl Relay {
     pub async fn run(self, stop: CancellationToken) {
         let (busy, idle) = PAUSE;
         let mut pause = busy;
+        // A moment, not a pause: one that begins anew with each look at the lease might never end.
+        let mut next = Instant::now();
         let mut elected = false;
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -75,7 +78,7 @@ impl Relay {
                         tracing::warn!("The relay could not look for lost jobs: {error}");
                     }
                 }
-                () = tokio::time::sleep(pause), if elected => {
+                () = tokio::time::sleep_until(next), if elected => {
                     pause = match self.push_due().await {
                         Ok(0) => (pause * 2).min(idle),
                         Ok(_) => busy,
@@ -84,6 +87,7 @@ impl Relay {
                             SWEEP
                         }
                     };
+                    next = Instant::now() + pause;
                 }
             }
         }
