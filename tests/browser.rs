@@ -110,20 +110,20 @@ async fn c14_to_c16_a_recipient_acts_on_a_view_a_reply_and_an_action_and_the_cou
     counts_become(page, "1", "3").await;
     browser.screenshot("dashboard").await;
 
-    // A view and a reply, by one Post. The reply's box can be used only once there is a value.
+    // A view and a reply, by one Post. The reply's box can be used only once there is a value, which ticks it.
     page.goto(&format!("{home}/messages")).await.unwrap();
     browser.screenshot("messages").await;
     let reply = Locator::XPath("//article[contains(., 'Shall we go on?')]//input[@data-act]");
     assert!(!page.find(reply).await.unwrap().is_enabled().await.unwrap());
     let choices = Locator::XPath("//article[contains(., 'Shall we go on?')]//select");
     page.find(choices).await.unwrap().select_by_value("Yes").await.unwrap();
-    eventually("the box to be usable", async || page.find(reply).await.unwrap().is_enabled().await.unwrap())
+    eventually("the box to be ticked", async || page.find(reply).await.unwrap().is_selected().await.unwrap())
         .await;
-    page.find(reply).await.unwrap().click().await.unwrap();
     let view = Locator::XPath("//article[contains(., 'Your report is ready')]//input[@data-act]");
     page.find(view).await.unwrap().click().await.unwrap();
     page.find(Locator::Css("#post button.primary")).await.unwrap().click().await.unwrap();
     page.wait().for_element(Locator::Css(".results")).await.unwrap();
+    browser.screenshot("posted").await;
     assert_eq!(page.find_all(Locator::Css(".results li.done")).await.unwrap().len(), 2);
     browser.screenshot("posted").await;
     counts_become(page, "1", "1").await;

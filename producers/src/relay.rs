@@ -8,15 +8,17 @@ use std::time::Duration;
 use herald_jobs::address::Channel;
 use herald_jobs::clock::Clock;
 use herald_jobs::deliver::DeliverJob;
-use herald_jobs::id::DeliveryId;
+use herald_jobs::id::{DeliveryId, MessageId};
 use herald_jobs::message_type::Lane;
 use herald_jobs::queues::Queues;
-use herald_jobs::send::RawSendJob;
+use herald_jobs::send::{Origin, RawSendJob};
 use herald_jobs::store;
 use herald_jobs::store::outbox::Pushable;
 use herald_queue::{Job, Queue, QueueError};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::PgPool;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -50,9 +52,6 @@ pub enum RelayError {
     /// Redis did not do its part. Rows counted as pushed are found by the sweep.
     #[error("the queue: {0}")]
     Queue(#[from] QueueError),
-    /// The outbox holds what is no JSON.
-    #[error("the outbox: {0}")]
-    Payload(#[from] serde_json::Error),
 }
 
 impl Relay {
@@ -65,6 +64,8 @@ impl Relay {
     pub async fn run(self, stop: CancellationToken) {
         let (busy, idle) = PAUSE;
         let mut pause = busy;
+        // A moment, not a pause: one that begins anew with each look at the lease might never end.
+        let mut next = Instant::now();
         let mut elected = false;
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -77,7 +78,7 @@ impl Relay {
                         tracing::warn!("The relay could not look for lost jobs: {error}");
                     }
                 }
-                () = tokio::time::sleep(pause), if elected => {
+                () = tokio::time::sleep_until(next), if elected => {
                     pause = match self.push_due().await {
                         Ok(0) => (pause * 2).min(idle),
                         Ok(_) => busy,
@@ -86,6 +87,7 @@ impl Relay {
                             SWEEP
                         }
                     };
+                    next = Instant::now() + pause;
                 }
             }
         }
@@ -114,7 +116,7 @@ impl Relay {
                 let room = self.room(&queue).await?;
                 if room > 0 {
                     let rows = store::outbox::take_unpushed(&self.pool, lane, now, room).await?;
-                    pushed += push_sends(&queue, rows).await?;
+                    pushed += self.push_sends(&queue, rows).await?;
                 }
             }
             if emails {
@@ -143,14 +145,22 @@ impl Relay {
         let mut lost = 0;
         for &lane in Lane::ALL {
             let queue = self.sends(lane);
-            if let Some((age, room)) = self.age_of_lost(&queue).await? {
+            while let Some((age, room)) = self.age_of_lost(&queue).await? {
                 let rows = store::outbox::take_lost(&self.pool, lane, age, room).await?;
-                lost += push_sends(&queue, rows).await?;
+                let found = rows.len() as u64;
+                lost += self.push_sends(&queue, rows).await?;
+                if found < ROUND {
+                    break;
+                }
             }
             let queue = self.queues.email.lane(lane);
-            if let Some((age, room)) = self.age_of_lost(queue).await? {
+            while let Some((age, room)) = self.age_of_lost(queue).await? {
                 let ids = store::deliveries::take_lost(&self.pool, Channel::Email, lane, age, room).await?;
+                let found = ids.len() as u64;
                 lost += push_copies(queue, ids).await?;
+                if found < ROUND {
+                    break;
+                }
             }
         }
         if lost > 0 {
@@ -174,6 +184,22 @@ impl Relay {
         Ok((room > 0).then_some((oldest.as_secs_f64() + GRACE_SECONDS, room)))
     }
 
+    /// Pushes sends; one that is not the job of its own row could never settle that row, and fails at once.
+    async fn push_sends(&self, queue: &Queue<RawSendJob>, rows: Vec<Pushable>) -> Result<usize, RelayError> {
+        let mut jobs = Vec::with_capacity(rows.len());
+        for Pushable { id, payload } in rows {
+            match job(id, payload) {
+                Ok(job) => jobs.push(job),
+                Err(reason) => {
+                    tracing::warn!(message.id = %id, "Gave up sending a message: {reason}");
+                    store::outbox::fail(&self.pool, MessageId(id), &reason).await?;
+                }
+            }
+        }
+        queue.push_all(&jobs).await?;
+        Ok(jobs.len())
+    }
+
     async fn room<J: Job>(&self, queue: &Queue<J>) -> Result<i64, QueueError> {
         Ok(room(self.max_depth, queue.entries().await?))
     }
@@ -187,13 +213,19 @@ fn room(max_depth: u64, entries: u64) -> i64 {
     i64::try_from(max_depth.saturating_sub(entries).min(ROUND)).unwrap_or(0)
 }
 
-async fn push_sends(queue: &Queue<RawSendJob>, rows: Vec<Pushable>) -> Result<usize, RelayError> {
-    let jobs: Vec<RawSendJob> = rows
-        .into_iter()
-        .map(|row| RawValue::from_string(row.payload).map(RawSendJob))
-        .collect::<Result<_, _>>()?;
-    queue.push_all(&jobs).await?;
-    Ok(jobs.len())
+/// The job of the row `id`, as it is passed on, or why it is none.
+fn job(id: Uuid, payload: String) -> Result<RawSendJob, String> {
+    #[derive(Deserialize)]
+    struct Head {
+        id: Uuid,
+        origin: Origin,
+    }
+    let unreadable = |error: serde_json::Error| format!("the job cannot be read: {error}");
+    let head: Head = serde_json::from_str(&payload).map_err(unreadable)?;
+    if head.id != id || head.origin != Origin::Outbox {
+        return Err("the job is not that of its row".into());
+    }
+    RawValue::from_string(payload).map(RawSendJob).map_err(unreadable)
 }
 
 async fn push_copies(queue: &Queue<DeliverJob>, ids: Vec<Uuid>) -> Result<usize, RelayError> {

@@ -53,7 +53,8 @@ impl Dead {
 
 async fn list(wiring: &Wiring) -> Result<()> {
     for failed in store::outbox::failed(&wiring.pool, i64::try_from(MOST)?).await? {
-        println!("{}  {}  {}", failed.id, failed.failed_at.format("%Y-%m-%d %H:%M:%S"), failed.reason);
+        let at = failed.failed_at.format("%Y-%m-%d %H:%M:%S");
+        println!("{}  {at}  {}", failed.id, one_line(&failed.reason));
     }
     for (_, queue) in wiring.queues.send.iter() {
         list_queue(queue).await?;
@@ -66,9 +67,14 @@ async fn list(wiring: &Wiring) -> Result<()> {
 
 async fn list_queue<J: Job>(queue: &Queue<J>) -> Result<()> {
     for dead in queue.dead(None, MOST).await? {
-        println!("{}/{}  {}  {}", queue.name(), dead.id, dead.reason, dead.payload);
+        println!("{}/{}  {}  {}", queue.name(), dead.id, one_line(&dead.reason), one_line(&dead.payload));
     }
     Ok(())
+}
+
+/// Anybody's bytes may have ended up here: they must not write over a terminal, nor look like two entries.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 async fn replay(wiring: &Wiring, id: &str) -> Result<()> {

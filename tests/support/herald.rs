@@ -16,7 +16,7 @@ use herald_jobs::store::deliveries::{Attempt, Delivery};
 use herald_jobs::store::inbox::InboxMessage;
 use herald_jobs::store::users::NewUser;
 use herald_producers::{NewMessage, Producer};
-use herald_queue::Depth;
+use herald_queue::{Depth, Job, Queue};
 use herald_workers::{Context, Options, WorkerDied};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::io::AsyncWriteExt as _;
@@ -130,15 +130,36 @@ impl Herald {
 
     /// The same, but jobs may have failed.
     pub(crate) async fn settle(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let (rows, entries) = (self.waiting().await, self.depth().await);
-            if (rows, entries) == (0, 0) {
-                return;
+        self.settle_within(PATIENCE).await;
+    }
+
+    /// The same, for more work than the usual patience is for.
+    pub(crate) async fn settle_within(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        while self.has_work().await {
+            if Instant::now() > deadline {
+                panic!("{} rows and {} entries are left", self.waiting().await, self.depth().await);
             }
-            assert!(Instant::now() < deadline, "{rows} rows and {entries} entries are left");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Whether sends or copies that are due have not ended, or entries are left.
+    async fn has_work(&self) -> bool {
+        if self.depth().await > 0 {
+            return true;
+        }
+        let waits: bool = sqlx::query_scalar(
+            "select exists (select from herald.outbox where failed_at is null and due_at <= $1)
+                 or exists (select from herald.delivery where channel = 'email'
+                            and (state = 'sending' or state = 'pending' and next_attempt_at <= $1))",
+        )
+        .bind(self.clock.now())
+        .fetch_one(&self.pool)
+        .await
+        .unwrap();
+        // What was counted as pushed may have come meanwhile.
+        waits || self.depth().await > 0
     }
 
     /// Sends and copies that are due and have not ended.
@@ -160,12 +181,12 @@ impl Herald {
     }
 
     async fn depths(&self) -> Vec<Depth> {
-        let mut depths = vec![self.queues.periodic.depth().await.unwrap()];
+        let mut depths = vec![depth(&self.queues.periodic).await];
         for (_, queue) in self.queues.send.iter() {
-            depths.push(queue.depth().await.unwrap());
+            depths.push(depth(queue).await);
         }
         for (_, queue) in self.queues.email.iter() {
-            depths.push(queue.depth().await.unwrap());
+            depths.push(depth(queue).await);
         }
         depths
     }
@@ -312,6 +333,18 @@ impl Herald {
         let output = self.run(arguments).await;
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// How full a queue is. A connection that broke when Redis died says so when it is used next.
+pub(crate) async fn depth<J: Job>(queue: &Queue<J>) -> Depth {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match queue.depth().await {
+            Ok(depth) => return depth,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

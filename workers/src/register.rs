@@ -138,6 +138,8 @@ impl Crew {
     /// Waits for the order to stop, or for a worker that ends without it; then for all to end, no longer than `grace`.
     async fn watch(mut self, grace: Duration) -> Result<(), WorkerDied> {
         let died = tokio::select! {
+            // Workers that were told to stop may have ended before this looks.
+            biased;
             () = self.stop.cancelled() => None,
             ended = self.tasks.join_next() => Some(match ended {
                 Some(Ok((name, reason))) => WorkerDied { name, reason },

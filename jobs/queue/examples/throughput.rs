@@ -38,10 +38,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let by_hand =
         measured("push, XADD pipelined by hand", &url, count, push_by_hand(&url, &job, count)).await?;
     clear(&url).await?;
-    let jobs = vec![job.clone(); count];
-    measured("push, Queue::push_all", &url, count, async { Ok(queue.push_all(&jobs).await?) }).await?;
+    measured("push, Queue::push_all", &url, count, async {
+        Ok(queue.push_all(std::iter::repeat_n(&job, count)).await?)
+    })
+    .await?;
     clear(&url).await?;
-    let tasks: Vec<_> = jobs.into_iter().map(|job| TaskBuilder::new(job).build()).collect();
+    let tasks = (0..count).map(|_| TaskBuilder::new(job.clone()).build());
     let mut sink = queue.sink();
     let by_sink = measured("push, TaskSink::push_all", &url, count, async {
         Ok(TaskSink::push_all(&mut sink, stream::iter(tasks)).await?)
@@ -50,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{:40} {:.2}", "TaskSink over by hand", by_hand.as_secs_f64() / by_sink.as_secs_f64());
 
     measured("work, batches of up to 500", &url, count, drain_batches(&queue)).await?;
-    queue.push_all(&vec![job.clone(); count]).await?;
+    queue.push_all(std::iter::repeat_n(&job, count)).await?;
     measured("work, single jobs, 256 at once", &url, count, drain_singles(&queue)).await?;
     latency(&queue, &job).await?;
     println!("{:40} {}", "peak memory", status("VmHWM:"));

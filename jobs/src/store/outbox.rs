@@ -179,12 +179,14 @@ pub async fn lanes_with_work(
     now: DateTime<Utc>,
 ) -> Result<Vec<(Lane, bool, bool)>, sqlx::Error> {
     let lanes: Vec<&str> = Lane::ALL.iter().map(|lane| lane.as_str()).collect();
+    // A minimum is one step into the index. `exists` was planned as a scan of all that waits.
     let rows = sqlx::query!(
         r#"select lane as "lane!",
-                  exists (select from herald.outbox o where o.lane = l.lane and pushed_at is null and failed_at is null
-                          and due_at <= $2) as "sends!",
-                  exists (select from herald.delivery d where channel = 'email' and d.lane = l.lane and state = 'pending'
-                          and pushed_at is null and next_attempt_at <= $2) as "emails!"
+                  coalesce((select min(due_at) from herald.outbox o
+                            where o.lane = l.lane and pushed_at is null and failed_at is null) <= $2, false) as "sends!",
+                  coalesce((select min(next_attempt_at) from herald.delivery d
+                            where channel = 'email' and d.lane = l.lane and state = 'pending' and pushed_at is null) <= $2, false)
+                      as "emails!"
            from unnest($1::text[]) as l(lane)"#,
         &lanes as &[&str],
         now

@@ -1,0 +1,14 @@
+//! Worker processes, Redis, Postgres and the mail server die, hang and lose things while messages are on their way. Whatever
+//! happens, each accepted message has exactly one row in an inbox.
+
+mod support;
+
+#[cfg(test)]
+mod chaos {
+    mod poison;
+    mod postgres;
+    mod redis;
+    mod smtp;
+    mod stage;
+    mod workers;
+}
