@@ -3,6 +3,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[cfg(test)]
 mod web {
     mod acting;
     mod api;

@@ -1,10 +1,9 @@
 //! View, reply and action, by Act and Post.
 
-use herald_jobs::message_type::{CompleteOn, RequiredAction};
-use herald_jobs::store;
+use herald_jobs::message_type::{CompleteOn, MessageType, RequiredAction};
 use reqwest::StatusCode;
 
-use super::world::{World, between, message};
+use super::world::{World, between, message, message_type};
 
 /// What the page says became of the Post.
 fn results(body: &str) -> &str {
@@ -132,12 +131,8 @@ async fn c16_c17_act_opens_the_url_with_the_saved_parameters() {
 async fn c16_an_action_that_is_called_back_stays_until_then() {
     let world = World::start().await;
     let browser = world.logged_in("ann").await;
-    world.message_type("AUTHORISE", RequiredAction::Action, Some("https://pay.example/authorise?id=")).await;
-    let mut kind = store::message_types::all(&world.pool).await.unwrap();
-    let mut kind = kind.remove(kind.iter().position(|kind| kind.code == "AUTHORISE").unwrap());
-    kind.complete_on = CompleteOn::Callback;
-    store::message_types::put(&world.pool, &kind).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let kind = message_type("AUTHORISE", RequiredAction::Action, Some("https://pay.example/authorise?id="));
+    world.put(MessageType { complete_on: CompleteOn::Callback, ..kind }).await;
     let mut sent = message("ann", "AUTHORISE", "Authorise");
     sent.action_parameters = Some(vec![9.into()]);
     let id = world.send_with(sent).await;

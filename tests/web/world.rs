@@ -94,19 +94,10 @@ impl World {
 
     /// Adds a message type.
     pub(crate) async fn message_type(&self, code: &str, required_action: RequiredAction, url: Option<&str>) {
-        let kind = MessageType {
-            code: code.to_owned(),
-            description: format!("A {code}"),
-            delivery_method: DeliveryMethod::Queue,
-            required_action,
-            expiry_days: None,
-            external_delivery: ExternalDelivery::None,
-            choice_set: None,
-            action_url: url.map(str::to_owned),
-            complete_on: CompleteOn::Click,
-            on_unknown: OnUnknown::Hold,
-            lane: Lane::Normal,
-        };
+        self.put(message_type(code, required_action, url)).await;
+    }
+
+    pub(crate) async fn put(&self, kind: MessageType) {
         store::message_types::put(&self.pool, &kind).await.unwrap();
     }
 
@@ -151,6 +142,22 @@ pub(crate) fn message(recipient: &str, kind: &str, text: &str) -> NewMessage {
         sender: "report_task".to_owned(),
         sender_instance: Some("7".to_owned()),
         ..NewMessage::default()
+    }
+}
+
+pub(crate) fn message_type(code: &str, required_action: RequiredAction, url: Option<&str>) -> MessageType {
+    MessageType {
+        code: code.to_owned(),
+        description: format!("A {code}"),
+        delivery_method: DeliveryMethod::Queue,
+        required_action,
+        expiry_days: None,
+        external_delivery: ExternalDelivery::None,
+        choice_set: None,
+        action_url: url.map(str::to_owned),
+        complete_on: CompleteOn::Click,
+        on_unknown: OnUnknown::Hold,
+        lane: Lane::Normal,
     }
 }
 
