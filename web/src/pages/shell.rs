@@ -58,7 +58,11 @@ pub(super) async fn shell(
     } else {
         Vec::new()
     };
-    let notice = if place == Place::Alerts { None } else { notice::notice(app, jar, &alerts, counts.alerts) };
+    // Elsewhere it would lie over what is being worked on; new alerts are told everywhere.
+    let notice = match place {
+        Place::Dashboard => notice::notice(app, jar, &alerts, counts.alerts),
+        Place::Alerts | Place::Messages | Place::Elsewhere => None,
+    };
     Ok(Shell {
         assets: assets::all(),
         place,
