@@ -6,7 +6,7 @@ export HERALD_HOME
 export PATH := $(PATH):$(HERALD_HOME)/pkg/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint
+.PHONY: help demo test bench lint prepare
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\): ## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r what why; do printf '  %-12s %s\n' "$$what" "$$why"; done
@@ -26,7 +26,7 @@ test: ## Run all the tests
 	@cargo test --locked --workspace --doc
 
 bench: ## Measure throughput and latency
-	@scripts/setup toolchain servers
+	@scripts/setup toolchain servers mail
 	@cargo bench --locked --bench herald $(ARGS)
 
 lint: ## Check format, lints and, where cargo-deny is installed, dependencies
@@ -34,3 +34,7 @@ lint: ## Check format, lints and, where cargo-deny is installed, dependencies
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; else echo "lint: cargo-deny is not installed: left out"; fi
+
+prepare: ## Renew .sqlx, what queries are checked against, after a query or a migration changed
+	@scripts/setup toolchain servers
+	@scripts/prepare

@@ -53,6 +53,9 @@ pub struct Web {
     pub application_url: String,
     pub action_hosts: Vec<String>,
     pub refresh: u64,
+    pub session_idle_hours: u32,
+    pub session_days: u32,
+    pub trusted_proxies: Vec<std::net::IpAddr>,
 }
 
 /// `[worker]`
@@ -90,7 +93,9 @@ pub struct Periodic {
 #[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
 pub struct Slot {
     pub enabled: bool,
+    pub start: chrono::NaiveTime,
     pub every: u64,
+    pub zone: chrono_tz::Tz,
 }
 
 /// `[log]`
@@ -125,7 +130,10 @@ impl Config {
         };
         let environment =
             Environment::with_prefix("HERALD").prefix_separator("__").separator("__").try_parsing(true);
-        let environment = environment.list_separator(",").with_list_parse_key("web.action_hosts");
+        let environment = environment
+            .list_separator(",")
+            .with_list_parse_key("web.action_hosts")
+            .with_list_parse_key("web.trusted_proxies");
         layers
             .add_source(environment)
             .build()

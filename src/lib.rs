@@ -3,6 +3,7 @@
 pub mod catcher;
 pub mod commands;
 pub mod config;
+pub mod demo;
 mod logging;
 mod metrics;
 pub mod private;

@@ -46,6 +46,8 @@ enum Command {
     Registry(commands::registry::Registry),
     /// Shows the settings in force.
     Config(commands::config::Show),
+    /// Runs Herald with a small demo company, on private servers.
+    Demo(commands::demo::Demo),
 }
 
 #[tokio::main]
@@ -76,5 +78,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Dead(dead) => dead.run(config).await,
         Command::Registry(registry) => registry.run(config).await,
         Command::Config(show) => show.run(&config),
+        Command::Demo(demo) => demo.run(config).await,
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -26,16 +26,16 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Makes sure that there are servers, and writes their addresses into `config`. Private ones are announced in
-    /// `.herald/running.json`, so that other commands find them.
+    /// Makes sure that there are servers, and writes their addresses into `config`. Private ones keep their data in `dir`, and
+    /// are announced in `.herald/running.json`, so that other commands find them.
     ///
     /// # Errors
     /// Private servers cannot be started; the error says why.
-    pub async fn provide(config: &mut Config) -> Result<Self> {
+    pub async fn provide(config: &mut Config, dir: &Path) -> Result<Self> {
         if config.has_servers()? {
             return Ok(Self { private: None });
         }
-        let private = Private::start(&private::home()?, private::Options::default()).await?;
+        let private = Private::start(dir, private::Options::default()).await?;
         config.database.url = private.database_url();
         config.redis.url = private.redis_url();
         announce(&Addresses { database: private.database_url(), redis: private.redis_url() })?;

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use chrono::TimeDelta;
 use herald_jobs::clock::Clock;
+use herald_jobs::periodic::PeriodicName;
 use herald_jobs::queues::Queues;
 use herald_jobs::store;
 use herald_producers::Producer;
 use herald_queue::Redis;
+use herald_web::schedule::{Periodic, Schedule, Slots};
 use sqlx::PgPool;
 use url::Url;
 
@@ -84,16 +87,32 @@ impl Wiring {
     pub fn web(&self) -> Result<herald_web::Settings> {
         let web = &self.config.web;
         let application = (!web.application_url.is_empty()).then(|| web.application_url.parse());
+        let public_url = self.public_url()?;
         Ok(herald_web::Settings {
-            public_url: self.public_url()?,
-            application_url: application.transpose().context("web.application_url")?,
+            application_url: application
+                .transpose()
+                .context("web.application_url")?
+                .or(Some(public_url.clone())),
             action_hosts: web.action_hosts.clone(),
             refresh: Duration::from_secs(web.refresh),
+            session_idle: TimeDelta::hours(web.session_idle_hours.into()),
+            session_absolute: TimeDelta::days(web.session_days.into()),
+            trusted_proxies: web.trusted_proxies.clone(),
+            ..herald_web::Settings::new(public_url)
         })
     }
 
     /// What the schedule starts, and when.
-    pub fn schedule(&self) -> herald_web::schedule::Schedule {
-        herald_web::schedule::Schedule
+    ///
+    /// # Errors
+    /// A job's slots cannot be.
+    pub fn schedule(&self) -> Result<Schedule> {
+        let jobs = [(PeriodicName::Purge, &self.config.periodic.purge)];
+        let enabled = jobs.into_iter().filter(|(_, slot)| slot.enabled);
+        let jobs = enabled.map(|(name, slot)| {
+            let slots = Slots::new(Duration::from_secs(slot.every), slot.start, slot.zone);
+            Ok(Periodic { name, slots: slots.with_context(|| format!("periodic.{name}"))? })
+        });
+        Ok(Schedule::new(self.queues.clone(), jobs.collect::<Result<_>>()?))
     }
 }

@@ -4,6 +4,7 @@
 //! [`deliver::DeliverJob`]s. [`queues::Queues`] names the queues these travel through; [`store`] holds all SQL.
 //! How a job is carried out is told by the crate `herald-workers`, in the file of the same name.
 
+pub mod action_url;
 pub mod address;
 pub mod clock;
 pub mod deliver;

@@ -1,5 +1,6 @@
 //! All queues there are: the one list that says what travels through Redis.
 
+pub use herald_queue::{Depth, QueueError};
 use herald_queue::{Options, Queue, Redis};
 
 use crate::deliver::DeliverJob;

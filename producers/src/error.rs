@@ -27,6 +27,10 @@ impl From<sqlx::Error> for SendError {
     fn from(error: sqlx::Error) -> Self {
         match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
             Some("55P03") => Self::KeyBusy,
+            // Class 22, data exception: repeating it would not help.
+            Some(code) if code.starts_with("22") => {
+                Self::Refused(Refusal::new("message", format!("the database refuses this: {error}")))
+            }
             _ => Self::Unavailable(error.to_string()),
         }
     }

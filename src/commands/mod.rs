@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod dead;
+pub mod demo;
 pub mod inbox;
 pub mod registry;
 pub mod send;

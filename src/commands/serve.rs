@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::private;
 use crate::servers::Servers;
 use crate::wiring::Wiring;
 use crate::{logging, metrics};
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A part cannot be started, or died.
 pub async fn serve(mut config: Config) -> Result<()> {
     logging::start(&config.log)?;
-    let servers = Servers::provide(&mut config).await?;
+    let servers = Servers::provide(&mut config, &private::home()?).await?;
     let ended = with_parts(config, &[Part::Workers, Part::Web]).await;
     servers.stop().await?;
     ended
@@ -89,9 +90,10 @@ pub async fn run(wiring: &Wiring, parts: &[Part], stop: CancellationToken) -> Re
         running.spawn(part(stop.clone(), async move |stop| {
             Ok(herald_web::serve(listener, router, stop).await?)
         }));
-        let schedule = wiring.schedule();
+        let schedule = wiring.schedule()?;
         running.spawn(part(stop.clone(), async move |stop| {
-            Ok(herald_web::schedule::run(schedule, stop).await?)
+            herald_web::schedule::run(schedule, stop).await;
+            Ok(())
         }));
     }
     if !web.ops_listen.is_empty() {

@@ -95,6 +95,12 @@ impl Private {
     }
 }
 
+/// How a person calls `psql` in a shell of their own, where there is one.
+#[must_use]
+pub fn psql() -> Option<PathBuf> {
+    programs::psql()
+}
+
 /// Herald's own directory: `HERALD_HOME`, else the nearest `.herald` in the working directory or above it, else `.herald`
 /// in the working directory. It need not exist.
 ///

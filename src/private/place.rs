@@ -111,9 +111,9 @@ impl Place {
             fs::create_dir_all(&copy)?;
             let packages = unpacked.with_file_name(self.server);
             // Links cost nothing, but only work within one file system.
-            let done = ["-Rl", "-R"].iter().any(|flags| {
+            let done = ["-RPl", "-RP"].iter().any(|flags| {
                 let mut cp = Command::new("cp");
-                cp.arg(flags).args([&packages, &unpacked]).arg(&copy).stderr(Stdio::null());
+                cp.args(["-f", flags]).args([&packages, &unpacked]).arg(&copy).stderr(Stdio::null());
                 cp.status().is_ok_and(|status| status.success())
             });
             ensure!(done, "copying {} to {} failed", packages.display(), copy.display());

@@ -46,6 +46,16 @@ pub(super) fn redis() -> Result<PathBuf> {
     candidates.find(|program| program.is_file()).ok_or_else(|| missing("redis-server"))
 }
 
+/// How a person calls `psql` in a shell of their own: by name alone where it is on `PATH`.
+pub(super) fn psql() -> Option<PathBuf> {
+    let unpacked = unpacked().ok()?;
+    if path().iter().any(|dir| *dir != unpacked && dir.join("psql").is_file()) {
+        return Some("psql".into());
+    }
+    let beside = postgres(None).ok().map(|dir| dir.join("psql"));
+    beside.into_iter().chain([unpacked.join("psql")]).find(|program| program.is_file())
+}
+
 /// The folder of the programs that `scripts/setup` unpacked.
 pub(super) fn unpacked() -> Result<PathBuf> {
     Ok(super::home()?.join("pkg/bin"))

@@ -130,13 +130,22 @@ pub(crate) struct Link {
     /// What the connection is for, as the log names it.
     purpose: String,
     answer_limit: Duration,
+    longest_wait: Duration,
     connection: Option<MultiplexedConnection>,
     failures: u32,
 }
 
 impl Link {
-    pub(crate) fn new(redis: &Redis, purpose: String, answer_limit: Duration) -> Self {
-        Self { redis: redis.clone(), purpose, answer_limit, connection: None, failures: 0 }
+    /// A connection for `purpose`. An answer may take up to `answer_limit`, and the wait between two attempts up
+    /// to `longest_wait`, or a second.
+    pub(crate) fn new(
+        redis: &Redis,
+        purpose: String,
+        answer_limit: Duration,
+        longest_wait: Duration,
+    ) -> Self {
+        let longest_wait = longest_wait.min(LONGEST_WAIT);
+        Self { redis: redis.clone(), purpose, answer_limit, longest_wait, connection: None, failures: 0 }
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -166,7 +175,7 @@ impl Link {
         if self.failures == 0 {
             warn!(%error, "Redis failed, trying again until it answers ({})", self.purpose);
         }
-        let wait = SHORTEST_WAIT.saturating_mul(1 << self.failures.min(8)).min(LONGEST_WAIT);
+        let wait = SHORTEST_WAIT.saturating_mul(1 << self.failures.min(8)).min(self.longest_wait);
         self.failures = self.failures.saturating_add(1);
         tokio::time::sleep(wait).await;
     }

@@ -246,10 +246,9 @@ impl<J> Hub<J> {
 
     fn observe(&self, taken: &[Entry<J>]) {
         self.figures.in_flight.increment(taken.len() as f64);
-        if let Some(now) = self.redis_time() {
-            for entry in taken {
-                self.figures.wait.record(now.saturating_sub(entry.enqueued_at));
-            }
+        let now = self.redis_time();
+        for entry in taken {
+            self.figures.wait.record(now.saturating_sub(entry.enqueued_at));
         }
     }
 
@@ -406,9 +405,9 @@ impl<J> Hub<J> {
         *lock(&self.clock) = Some((Instant::now(), redis_time));
     }
 
-    fn redis_time(&self) -> Option<Duration> {
-        let (read_at, time) = (*lock(&self.clock))?;
-        Some(time + read_at.elapsed())
+    /// Redis's time, or a little earlier; zero until it was first read.
+    pub(crate) fn redis_time(&self) -> Duration {
+        lock(&self.clock).map_or(Duration::ZERO, |(read_at, time)| time + read_at.elapsed())
     }
 
     fn state(&self) -> MutexGuard<'_, State<J>> {

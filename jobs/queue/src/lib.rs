@@ -1,4 +1,10 @@
-//! An [apalis](https://docs.rs/apalis) backend over Redis Streams that nothing Redis does can stop.
+#![doc = include_str!("../README.md")]
+//!
+//! ## How the code is laid out
+//!
+//! `queue`, `push` and `inspect` are the producers' and operators' side. `consumer` is what apalis polls, and `layer`
+//! its middleware; both only look into `hub`, which holds what waits to start. The work with Redis is done in
+//! `lane`, by a task for each concern, and by the scripts beside it.
 
 mod connection;
 mod consumer;

@@ -12,6 +12,12 @@ pub struct Session {
     pub user: User,
     /// What each change must carry (CSRF).
     pub form_token: String,
+    /// When it was opened.
+    pub created_at: DateTime<Utc>,
+    /// When it was last prolonged.
+    pub last_seen_at: DateTime<Utc>,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
 }
 
 /// Opens a session.
@@ -49,7 +55,8 @@ pub async fn session(
     now: DateTime<Utc>,
 ) -> Result<Option<Session>, sqlx::Error> {
     let row = sqlx::query!(
-        "select u.id, u.username, u.display_name, u.email, u.mobile, u.time_zone, u.roles, u.active, s.form_token
+        "select u.id, u.username, u.display_name, u.email, u.mobile, u.time_zone, u.roles, u.active,
+                s.form_token, s.created_at, s.last_seen_at, s.expires_at
          from herald.session s join herald.app_user u on u.id = s.user_id
          where s.token_hash = $1 and s.expires_at > $2 and u.active",
         token_hash,
@@ -59,6 +66,9 @@ pub async fn session(
     .await?;
     Ok(row.map(|row| Session {
         form_token: row.form_token,
+        created_at: row.created_at,
+        last_seen_at: row.last_seen_at,
+        expires_at: row.expires_at,
         user: User {
             id: row.id,
             username: row.username,
@@ -70,6 +80,27 @@ pub async fn session(
             active: row.active,
         },
     }))
+}
+
+/// Lets a session that is used last until `expires_at`.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn prolong_session(
+    executor: impl PgExecutor<'_>,
+    token_hash: &[u8],
+    now: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update herald.session set last_seen_at = $2, expires_at = $3 where token_hash = $1",
+        token_hash,
+        now,
+        expires_at
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
 }
 
 /// Ends a session.
@@ -100,6 +131,35 @@ pub async fn add_login_link(
     .execute(executor)
     .await?;
     Ok(())
+}
+
+/// Whose login link this is, if it is good at `now` and its user is active. Leaves it unused.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn login_link(
+    executor: impl PgExecutor<'_>,
+    token_hash: &[u8],
+    now: DateTime<Utc>,
+) -> Result<Option<LinkOwner>, sqlx::Error> {
+    sqlx::query_as!(
+        LinkOwner,
+        "select u.username, u.display_name from herald.login_link l join herald.app_user u on u.id = l.user_id
+         where l.token_hash = $1 and l.used_at is null and l.expires_at > $2 and u.active",
+        token_hash,
+        now
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// Whom a login link lets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkOwner {
+    /// The user's name.
+    pub username: String,
+    /// Shown to people; may be empty.
+    pub display_name: String,
 }
 
 /// Uses a login link up. Answers whose it was, if it was still good and its user is active.

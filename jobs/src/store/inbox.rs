@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgExecutor;
+use sqlx::postgres::PgListener;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::message_type::{CompleteOn, RequiredAction};
@@ -200,4 +201,41 @@ pub async fn act(
     )
     .fetch_all(executor)
     .await
+}
+
+/// Tells whose inbox changes, as it happens.
+pub struct Changes {
+    listener: PgListener,
+}
+
+/// What [`Changes::next`] tells of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// These recipients' inboxes changed.
+    Of(Vec<i64>),
+    /// The connection was lost and made again: any inbox may have changed in between.
+    Any,
+}
+
+impl Changes {
+    /// Listens from now on, on a connection of its own.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn listen(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        let mut listener = PgListener::connect_with(pool).await?;
+        listener.listen("herald_inbox").await?;
+        Ok(Self { listener })
+    }
+
+    /// Waits for the next change.
+    ///
+    /// # Errors
+    /// The database cannot be reached; listen anew.
+    pub async fn next(&mut self) -> Result<Change, sqlx::Error> {
+        Ok(match self.listener.try_recv().await? {
+            Some(told) => Change::Of(told.payload().split(',').filter_map(|id| id.parse().ok()).collect()),
+            None => Change::Any,
+        })
+    }
 }

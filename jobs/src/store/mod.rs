@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+/// A query that could not be carried out, and the connections it needs: callers hold no SQL of their own.
+pub use sqlx::{Error, PgPool};
 
 pub mod access;
 pub mod audit;

@@ -6,7 +6,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::warn;
 
-use super::{CLOSE_LIMIT, Lane, Message, Parked, fetch};
+use super::{CLOSE_LIMIT, Lane, Message, Parked, fetch, millis};
 use crate::{
     EntryId,
     connection::{Link, QueueError, is_group_missing},
@@ -35,6 +35,7 @@ pub(super) async fn run<J>(hub: Arc<Hub<J>>, lane: Arc<Lane>, mut inbox: Unbound
                 Message::End => ends = true,
             }
         }
+        done.sort_unstable();
         for chunk in done.chunks(script::CHUNK) {
             save(&hub, &lane, &mut link, Work::Acknowledge(chunk)).await;
         }
@@ -96,13 +97,14 @@ async fn save<J>(hub: &Hub<J>, lane: &Lane, link: &mut Link, work: Work<'_>) {
     }
 }
 
+/// Deletes what is ours of these, which are in ascending order; answers what is not.
 pub(super) async fn acknowledge(
     lane: &Lane,
     ids: &[EntryId],
     connection: &mut MultiplexedConnection,
 ) -> Result<Vec<EntryId>, QueueError> {
     let mut call = script::call(&script::ACK, &[&lane.keys.stream]);
-    call.arg(&lane.group).arg(&lane.consumer);
+    call.arg(&lane.group).arg(&lane.consumer).arg(millis(lane.sure_until(ids)));
     for id in ids {
         call.arg(script::Arg(*id));
     }

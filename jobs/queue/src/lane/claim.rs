@@ -39,7 +39,7 @@ pub(super) async fn run<J: Job>(hub: Arc<Hub<J>>, lane: Arc<Lane>) {
         let step = async {
             let mut connection = link.get().await?;
             let claimed = claim_due(&hub, &lane, &mut connection).await?;
-            if watch.may_take_over(began, lane.takeover_after) {
+            if watch.may_take_over(Instant::now(), lane.takeover_after) {
                 take_over(&hub, &lane, &mut connection).await?;
             }
             Ok(claimed)
@@ -195,13 +195,14 @@ async fn claim<J: Job>(
     }
     let (claimed, missing) = {
         let _claiming = lane.claiming.lock().await;
+        let asked = hub.redis_time();
         let answer: Value = claim_command(lane, wanted, idle).query_async(connection).await?;
         let mut counts: HashMap<EntryId, u32> =
             wanted.iter().map(|pending| (pending.id, pending.count)).collect();
         let mut claimed = Vec::new();
         for (id, fields) in reply::entries(answer, lane.keys.shard) {
             let count = counts.remove(&id).unwrap_or(0);
-            if lane.hold(id) {
+            if lane.hold(id, asked) {
                 claimed.push((id, fields, count + 1));
             }
         }
@@ -209,7 +210,9 @@ async fn claim<J: Job>(
     };
     // Not there: another worker was faster, or the entry was deleted under its owner. What is ours of them goes.
     if !missing.is_empty() {
-        ack::acknowledge(lane, &missing.into_keys().collect::<Vec<_>>(), connection).await?;
+        let mut missing: Vec<_> = missing.into_keys().collect();
+        missing.sort_unstable();
+        ack::acknowledge(lane, &missing, connection).await?;
     }
     let taken = claimed.len();
     let entries = claimed
@@ -233,10 +236,11 @@ async fn bury<J>(
         return Ok(());
     }
     let _claiming = lane.claiming.lock().await;
+    let asked = hub.redis_time();
     let answer = claim_command(lane, spent, idle).arg("JUSTID").query_async(connection).await?;
     let claimed = reply::ids(answer, lane.keys.shard);
     for Pending { id, count } in spent.iter().filter(|pending| claimed.contains(&pending.id)) {
-        if lane.hold(*id) {
+        if lane.hold(*id, asked) {
             let reason = format!("{reason} ({count} deliveries)");
             hub.bury(lane, Grave { id: *id, attempts: *count, reason });
         }
@@ -265,5 +269,28 @@ impl Lane {
         call.arg(&self.group).arg(consumer).arg(millis(silence));
         script::run(&script::FORGET, &call, connection).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Watch;
+
+    #[test]
+    fn nothing_is_taken_over_for_a_while_after_a_time_without_redis() {
+        let takeover_after = Duration::from_secs(30);
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut watch = Watch::begin(start);
+        let mut may = |seconds| {
+            let may = watch.may_take_over(at(seconds), takeover_after);
+            watch.was_in_touch(at(seconds));
+            may
+        };
+        assert_eq!([0, 10, 15, 16, 24, 25].map(&mut may), [false, false, true, false, false, true]);
+        // 20 s of silence.
+        assert_eq!([45, 55, 59, 60].map(&mut may), [false, false, false, true]);
     }
 }

@@ -8,7 +8,7 @@ use tracing::info;
 use super::{Lane, Parked, millis};
 use crate::{
     Job,
-    connection::{Link, QueueError, is_group_missing},
+    connection::{Link, QueueError},
     hub::{Hub, Phase},
     reply::{self, Pending},
     script,
@@ -40,6 +40,7 @@ pub(super) async fn run<J: Job>(hub: Arc<Hub<J>>, lane: Arc<Lane>) {
     }
 }
 
+/// Reads once. A group that has vanished is an error as any other, after which all begins anew.
 async fn step<J: Job>(
     hub: &Hub<J>,
     lane: &Lane,
@@ -56,13 +57,7 @@ async fn step<J: Job>(
     if lane.recovery_is_due() {
         recover(lane, &mut connection).await.inspect_err(|_| lane.ask_recovery())?;
     }
-    match read(hub, lane, &mut connection, *client, room).await {
-        Err(error) if is_group_missing(&error) => {
-            info!("Making {} and its group anew", lane.keys.stream);
-            lane.make_group(&mut connection).await
-        }
-        answer => answer,
-    }
+    read(hub, lane, &mut connection, *client, room).await
 }
 
 async fn read<J: Job>(
@@ -76,6 +71,7 @@ async fn read<J: Job>(
     command.arg("GROUP").arg(&lane.group).arg(&lane.consumer);
     command.arg("COUNT").arg(room).arg("BLOCK").arg(millis(BLOCK));
     command.arg("STREAMS").arg(&lane.keys.stream).arg(">");
+    let asked = hub.redis_time();
     let mut answer = std::pin::pin!(command.query_async::<Value>(connection));
     let answer = tokio::select! {
         biased;
@@ -91,7 +87,7 @@ async fn read<J: Job>(
     };
     let mut entries = Vec::new();
     for (id, fields) in reply::read(answer, lane.keys.shard) {
-        if lane.hold(id) {
+        if lane.hold(id, asked) {
             entries.extend(lane.admit(hub, id, fields, 1));
         }
     }

@@ -36,6 +36,7 @@ async fn renew<J>(
     lane: &Lane,
     connection: &mut MultiplexedConnection,
 ) -> Result<(), QueueError> {
+    let asked = hub.redis_time();
     for chunk in lane.renewable().chunks(script::CHUNK) {
         let mut call = script::call(&script::RENEW, &[&lane.keys.stream]);
         call.arg(&lane.group).arg(&lane.consumer);
@@ -50,9 +51,9 @@ async fn renew<J>(
         };
         // What was finished and saved meanwhile is not ours either, and no longer held.
         let lost: Vec<_> = lost.into_iter().filter(|id| lane.holds(*id)).collect();
+        lane.renewed(chunk, &lost, asked);
         if !lost.is_empty() {
             warn!(queue = hub.core.name, "{} running jobs have become somebody else's", lost.len());
-            lane.mark_lost(&lost);
         }
     }
     Ok(())

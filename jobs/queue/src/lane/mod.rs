@@ -61,10 +61,19 @@ pub(crate) struct Lane {
 /// The entries that this consumer owns in Redis, from their arrival until their result is saved.
 #[derive(Default)]
 struct Held {
-    /// Whether the entry has meanwhile become somebody else's.
-    entries: HashMap<EntryId, bool>,
+    entries: HashMap<EntryId, Hold>,
     /// The one entry that runs here although it was delivered more than once to workers that vanished.
     suspect: Option<EntryId>,
+}
+
+#[derive(Clone, Copy)]
+struct Hold {
+    /// Until when, by Redis's clock, it is certain that nobody else has claimed the entry: its last delivery or
+    /// renewal and the takeover time. Redis compares this with its own clock, so that a result which a worker sends,
+    /// stands still, and sends on later is still checked.
+    sure_until: Duration,
+    /// Whether the entry has meanwhile become somebody else's.
+    lost: bool,
 }
 
 /// The ends of the lane's channels that its tasks read.
@@ -136,10 +145,11 @@ impl Lane {
         let _ = self.graves.send(Funeral::Of(grave));
     }
 
-    /// Notes that an entry is ours; false when we have it already, which happens when the stream or its group was
-    /// made anew while it ran. It must not run twice at once here.
-    fn hold(&self, id: EntryId) -> bool {
-        lock(&self.held).entries.insert(id, false).is_none()
+    /// Notes that an entry is ours, since `asked` or later by Redis's clock; false when we have it already, which
+    /// happens when the stream or its group was made anew while it ran. It must not run twice at once here.
+    fn hold(&self, id: EntryId, asked: Duration) -> bool {
+        let hold = Hold { sure_until: asked + self.takeover_after, lost: false };
+        lock(&self.held).entries.insert(id, hold).is_none()
     }
 
     fn holds(&self, id: EntryId) -> bool {
@@ -171,17 +181,38 @@ impl Lane {
         lock(&self.held).suspect.is_some()
     }
 
-    fn mark_lost(&self, ids: &[EntryId]) {
+    /// Notes which of `ids` were renewed at `asked` or later, and which are `lost`.
+    fn renewed(&self, ids: &[EntryId], lost: &[EntryId], asked: Duration) {
         let mut held = lock(&self.held);
         for id in ids {
-            if let Some(lost) = held.entries.get_mut(id) {
-                *lost = true;
+            if let Some(hold) = held.entries.get_mut(id) {
+                hold.sure_until = asked + self.takeover_after;
+            }
+        }
+        for id in lost {
+            if let Some(hold) = held.entries.get_mut(id) {
+                *hold = Hold { sure_until: Duration::ZERO, lost: true };
             }
         }
     }
 
     fn renewable(&self) -> Vec<EntryId> {
-        lock(&self.held).entries.iter().filter(|(_, lost)| !**lost).map(|(id, _)| *id).collect()
+        lock(&self.held).entries.iter().filter(|(_, hold)| !hold.lost).map(|(id, _)| *id).collect()
+    }
+
+    /// Until when it is certain that nobody else has claimed any of these.
+    fn sure_until(&self, ids: &[EntryId]) -> Duration {
+        let held = lock(&self.held);
+        let each = ids.iter().map(|id| held.entries.get(id).map_or(Duration::ZERO, |hold| hold.sure_until));
+        each.min().unwrap_or_default()
+    }
+
+    fn recovery_is_due(&self) -> bool {
+        self.recover.swap(false, Ordering::Relaxed)
+    }
+
+    fn ask_recovery(&self) {
+        self.recover.store(true, Ordering::Relaxed);
     }
 
     /// How often our entries are renewed, and those of others looked at.
@@ -190,7 +221,7 @@ impl Lane {
     }
 
     fn link(&self, core: &Core, purpose: &str, answer_limit: Duration) -> Link {
-        Link::new(&core.redis, format!("{purpose} {}", self.keys.stream), answer_limit)
+        Link::new(&core.redis, format!("{purpose} {}", self.keys.stream), answer_limit, self.beat() / 2)
     }
 
     /// Makes the group, and the stream with it, where they are missing. It begins at the stream's begin, so that
@@ -285,14 +316,4 @@ async fn ended(task: JoinHandle<()>) {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Lane {
-    fn recovery_is_due(&self) -> bool {
-        self.recover.swap(false, Ordering::Relaxed)
-    }
-
-    fn ask_recovery(&self) {
-        self.recover.store(true, Ordering::Relaxed);
-    }
 }

@@ -11,9 +11,9 @@ use std::{
 
 use apalis::prelude::{Data, Monitor, WorkerBuilder};
 use herald_queue::{Delivery, Failure, Options, Queue, Redis, WorkerOptions};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
-use crate::support::{Kind, PATIENCE, Server, Work, quick};
+use crate::support::{Kind, PATIENCE, Server, Work, quick, signal};
 
 /// How long a slow job runs.
 pub(crate) const SLOW: Duration = Duration::from_millis(200);
@@ -42,8 +42,7 @@ impl Victim {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        signal(self.child.id(), name);
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
@@ -102,7 +101,7 @@ async fn work_until_told() {
         let handler = move |job: Work, _: Data<Delivery>| run(job, log.clone());
         WorkerBuilder::new("victim").backend(consumer.lock().unwrap().take().unwrap()).build(handler)
     });
-    let mut told = signal(SignalKind::terminate()).unwrap();
+    let mut told = tokio::signal::unix::signal(SignalKind::terminate()).unwrap();
     let told = async move {
         told.recv().await;
         Ok(())

@@ -321,7 +321,7 @@ async fn the_hook_decides_what_becomes_of_the_dead() {
     until_empty(&queue).await;
     worker.stop().await;
     assert_eq!(asked.load(Ordering::Relaxed), 3);
-    let told = told.lock().unwrap();
+    let told = told.lock().unwrap().clone();
     assert_eq!(told.len(), 7);
     let of =
         |number| told.iter().find(|dead| dead.job.as_ref().is_some_and(|job| job.number == number)).unwrap();

@@ -1,0 +1,48 @@
+-- A small company for the demo: who works there, who it sells to, what it buys.
+
+create schema if not exists demo;
+
+create table if not exists demo.customer (
+    id   integer primary key,
+    name text not null
+);
+
+create table if not exists demo.contact_person (
+    id       integer primary key,
+    customer integer not null references demo.customer (id),
+    name     text not null,
+    email    text not null
+);
+
+create table if not exists demo.purchase_order (
+    id        integer generated always as identity primary key,
+    customer  integer not null references demo.customer (id),
+    subject   text not null,
+    amount    numeric(12, 2) not null,
+    requester text not null,
+    status    text not null default 'submitted' check (status in ('submitted', 'approved'))
+);
+
+create table if not exists demo.report_task (
+    id       integer generated always as identity primary key,
+    owner    text not null,
+    title    text not null,
+    finished timestamptz
+);
+
+insert into demo.customer values (1, 'Harbour Coffee Ltd'), (2, 'Nordlicht GmbH') on conflict do nothing;
+insert into demo.contact_person values
+    (1, 1, 'Hana Ito', 'hana@harbour-coffee.example'),
+    (2, 2, 'Jonas Brandt', 'jonas@nordlicht.example')
+on conflict do nothing;
+
+select herald.upsert_user('ann', 'Ann Archer', 'ann@demo.example', '+491701234567', time_zone => 'Europe/Berlin');
+select herald.upsert_user('bob', 'Bob Baker', 'bob@demo.example');
+update herald.app_user set roles = array['admin'] where username = 'ann' and roles <> array['admin'];
+
+insert into herald.message_type (code, description, required_action, action_url, lane)
+values ('PO-AUTHORISE', 'Purchase order to authorise', 'action', '/po/approve?id=&level=', 'normal')
+on conflict (code) do nothing;
+insert into herald.message_type (code, description, external_delivery, expiry_days)
+values ('REPORT-READY', 'Your report is ready', 'email', 10)
+on conflict (code) do nothing;

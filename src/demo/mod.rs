@@ -1,0 +1,166 @@
+//! `herald demo`: all of Herald on private servers, with a small company whose messages arrive while one watches.
+
+mod pages;
+mod story;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use herald_jobs::address::Username;
+use herald_jobs::store;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::catcher::{self, Catcher};
+use crate::commands::serve::{self, Part};
+use crate::config::Config;
+use crate::private;
+use crate::servers::Servers;
+use crate::wiring::Wiring;
+
+/// What everybody in the demo logs in with.
+const PASSWORD: &str = "herald-demo";
+/// How long the first message may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs the demo until Ctrl-C, or until the first message was seen.
+///
+/// # Errors
+/// A part cannot be started; the error says why.
+pub async fn run(mut config: Config, until_first_message: bool) -> Result<()> {
+    let begun = Instant::now();
+    config.database.url.clear();
+    config.redis.url.clear();
+    let servers = Servers::provide(&mut config, &private::home()?.join("demo")).await?;
+    let ended = on_servers(config, begun, until_first_message).await;
+    servers.stop().await?;
+    ended
+}
+
+async fn on_servers(mut config: Config, begun: Instant, until_first_message: bool) -> Result<()> {
+    let stop = serve::stop_signal()?;
+    let pages = listen("127.0.0.1:8025").await?;
+    let pages_at = pages.local_addr()?;
+    config.web.listen = free(&config.web.listen).await?;
+    config.web.ops_listen = free(&config.web.ops_listen).await?;
+    config.web.application_url = format!("http://{pages_at}/");
+
+    let wiring = Wiring::new(config, "demo", 10)?;
+    serve::migrated(&wiring).await?;
+    let settings = catcher::Settings::new(wiring.clock.clone());
+    let catcher = Arc::new(Catcher::start(SocketAddr::from(([127, 0, 0, 1], 0)), settings).await?);
+    load(&wiring, catcher.address().port()).await?;
+
+    let router = pages::router(catcher, wiring.pool.clone(), wiring.producer());
+    let told = stop.clone();
+    let shown = tokio::spawn(async move { herald_web::serve(pages, router, told).await });
+    let banner = announce(&wiring, pages_at, begun, until_first_message, stop.clone());
+    let (ended, announced) =
+        tokio::join!(serve::run(&wiring, &[Part::Workers, Part::Web], stop.clone()), banner);
+    shown.await??;
+    ended.and(announced)
+}
+
+/// The company, its people's password, and the mail server that catches everything.
+async fn load(wiring: &Wiring, smtp_port: u16) -> Result<()> {
+    sqlx::raw_sql(include_str!("../../config/demo/company.sql"))
+        .execute(&wiring.pool)
+        .await
+        .context("load the company")?;
+    for name in ["ann", "bob"] {
+        let name = Username::parse(name).map_err(anyhow::Error::msg)?;
+        if store::users::password_hash(&wiring.pool, &name).await?.is_none()
+            && let Some(user) = store::users::by_name(&wiring.pool, &name).await?
+        {
+            let hash = herald_web::access::hash_password(PASSWORD)?;
+            store::users::set_password_hash(&wiring.pool, user.id, &hash).await?;
+        }
+    }
+    let port = smtp_port.to_string();
+    let settings = [
+        ("SMTP-SERVER", "127.0.0.1"),
+        ("SMTP-PORT", &port),
+        ("SMTP-SECURITY", "none"),
+        ("SMTP-FROM", "herald@demo.example"),
+    ];
+    for (key, value) in settings {
+        store::registry::set(&wiring.pool, key, Some(value)).await?;
+    }
+    Ok(())
+}
+
+/// Sends the first message, waits until it is in its inbox, says where everything is, and goes on telling the story.
+async fn announce(
+    wiring: &Wiring,
+    pages: SocketAddr,
+    begun: Instant,
+    until_first_message: bool,
+    stop: CancellationToken,
+) -> Result<()> {
+    let told = tokio::select! {
+        told = tell(wiring, pages, begun, until_first_message) => told,
+        () = stop.cancelled() => Ok(()),
+    };
+    if until_first_message || told.is_err() {
+        stop.cancel();
+    }
+    told
+}
+
+async fn tell(wiring: &Wiring, pages: SocketAddr, begun: Instant, until_first_message: bool) -> Result<()> {
+    let producer = wiring.producer();
+    let first = story::first(&producer).await?;
+    while producer.standing(first).await?.is_none_or(|standing| standing.status == "accepted") {
+        anyhow::ensure!(
+            begun.elapsed() < PATIENCE,
+            "the first message did not arrive within {} s",
+            PATIENCE.as_secs()
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    println!("\n  Herald runs: first message seen after {:.1} s.", begun.elapsed().as_secs_f64());
+    if until_first_message {
+        return Ok(());
+    }
+    let token =
+        herald_web::access::new_api_token(&wiring.pool, &wiring.clock, "demo", "report_task", None).await?;
+    let web = wiring.public_url()?;
+    println!(
+        r#"
+  Inbox     {web}   log in as ann, password {PASSWORD}
+  Mail      http://{pages}/   what went out by e-mail
+  Metrics   http://{ops}/metrics
+
+  Send the next message, and watch it arrive:
+
+    {psql} '{database}' -c "select herald.send_message('ann', 'Hello from SQL', 'VIEW-NORMAL', 'report_task', '7')"
+
+    curl -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' \
+      -d '{{"recipient": "ann", "message_type": "ALERT-EMAIL", "message_text": "Hello from HTTP", "sender_instance": "7"}}' \
+      {web}api/v1/messages
+
+    {herald} send --to ann --type ALERT-YESNO --text 'Hello from the shell. Shall we go on?' --sender bob
+
+  Ctrl-C ends it all.
+"#,
+        ops = wiring.config.web.ops_listen,
+        psql = private::psql().unwrap_or_else(|| "psql".into()).display(),
+        database = wiring.config.database.url,
+        herald = std::env::current_exe()?.display(),
+    );
+    story::go_on(&producer, &wiring.pool).await
+}
+
+/// `address` if nobody has it, else another port.
+async fn free(address: &str) -> Result<String> {
+    if TcpListener::bind(address).await.is_ok() {
+        return Ok(address.to_owned());
+    }
+    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string())
+}
+
+async fn listen(address: &str) -> Result<TcpListener> {
+    Ok(TcpListener::bind(free(address).await?).await?)
+}

@@ -1,0 +1,168 @@
+//! A recipient's day in a real browser.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use fantoccini::{Client, Locator};
+use herald::commands::serve::{self, Part};
+use herald::config::Config;
+use herald::wiring::Wiring;
+use herald_jobs::address::Username;
+use herald_jobs::message_type::{
+    CompleteOn, DeliveryMethod, ExternalDelivery, Lane, MessageType, OnUnknown, RequiredAction,
+};
+use herald_jobs::store;
+use herald_jobs::store::users::NewUser;
+use herald_producers::NewMessage;
+use support::browser::Browser;
+use support::{eventually, servers};
+use tokio_util::sync::CancellationToken;
+
+const PASSWORD: &str = "correct horse";
+
+/// What the counts at the bottom left show: alerts, messages.
+async fn counts(page: &Client) -> (String, String) {
+    let count = async |list: &str| {
+        let found = page.find(Locator::Css(&format!("[data-count={list}] strong"))).await.unwrap();
+        found.text().await.unwrap()
+    };
+    (count("alerts").await, count("messages").await)
+}
+
+async fn counts_become(page: &Client, alerts: &str, messages: &str) {
+    let wanted = (alerts.to_owned(), messages.to_owned());
+    eventually("the counts to follow", async || counts(page).await == wanted).await;
+}
+
+fn message(kind: &str, text: &str) -> NewMessage {
+    NewMessage {
+        recipient: "ann".into(),
+        message_type: kind.into(),
+        message_text: text.into(),
+        subject: Some(text.into()),
+        sender: "purchase_order".into(),
+        sender_instance: Some("7".into()),
+        ..NewMessage::default()
+    }
+}
+
+/// Adds ann, who has a password, and an action type.
+async fn prepare(wiring: &Wiring) {
+    store::migrate(&wiring.pool).await.unwrap();
+    let ann = NewUser { display_name: Some("Ann Archer".into()), ..NewUser::default() };
+    let id = store::users::upsert(&wiring.pool, &Username::parse("ann").unwrap(), &ann).await.unwrap();
+    let hash = herald_web::access::hash_password(PASSWORD).unwrap();
+    store::users::set_password_hash(&wiring.pool, id, &hash).await.unwrap();
+    let approve = MessageType {
+        code: "APPROVE".into(),
+        description: "To approve".into(),
+        delivery_method: DeliveryMethod::Queue,
+        required_action: RequiredAction::Action,
+        expiry_days: None,
+        external_delivery: ExternalDelivery::None,
+        choice_set: None,
+        action_url: Some("/po/approve?id=&level=".into()),
+        complete_on: CompleteOn::Click,
+        on_unknown: OnUnknown::RetryOnce,
+        lane: Lane::Normal,
+    };
+    store::message_types::put(&wiring.pool, &approve).await.unwrap();
+}
+
+/// C11, C14, C15, C16 and C08 in their first form.
+#[tokio::test]
+async fn c14_to_c16_a_recipient_acts_on_a_view_a_reply_and_an_action_and_the_counts_follow() {
+    let (database, redis) = (servers::database().await, servers::redis().await);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut config = Config::load(None).unwrap();
+    config.database.url.clone_from(&database.url);
+    config.redis.url = redis.url();
+    config.web.listen = format!("127.0.0.1:{port}");
+    config.web.ops_listen.clear();
+    let home = format!("http://127.0.0.1:{port}");
+    let wiring = Wiring::new(config, "test", 5).unwrap();
+    prepare(&wiring).await;
+    let stop = CancellationToken::new();
+    let producer = wiring.producer();
+    let told = stop.clone();
+    let herald = tokio::spawn(async move { serve::run(&wiring, &[Part::Workers, Part::Web], told).await });
+    eventually("the inbox to answer", async || answers(&home).await).await;
+
+    let browser = Browser::start().await;
+    let page = &browser.client;
+    page.goto(&home).await.unwrap();
+    page.find(Locator::Id("username")).await.unwrap().send_keys("ann").await.unwrap();
+    page.find(Locator::Id("password")).await.unwrap().send_keys(PASSWORD).await.unwrap();
+    browser.screenshot("login").await;
+    page.find(Locator::Css("button[type=submit]")).await.unwrap().click().await.unwrap();
+    page.wait().for_element(Locator::Css("[data-count=alerts]")).await.unwrap();
+    assert_eq!(counts(page).await, ("0".into(), "0".into()));
+
+    // An alert comes while the dashboard is open: a notice and the count, without a reload.
+    producer.send(message("ALERT-VIEW", "The cold room is too warm")).await.unwrap();
+    page.wait().for_element(Locator::Css("[data-notices] .notice a")).await.unwrap();
+    counts_become(page, "1", "0").await;
+    producer.send(message("REPLY-YESNO", "Shall we go on?")).await.unwrap();
+    let mut approve = message("APPROVE", "An espresso machine");
+    approve.action_parameters = Some(vec![7.into(), "a&b".into()]);
+    producer.send(approve).await.unwrap();
+    producer.send(message("VIEW-NORMAL", "Your report is ready")).await.unwrap();
+    counts_become(page, "1", "3").await;
+    browser.screenshot("dashboard").await;
+
+    // A view and a reply, by one Post. The reply's box can be used only once there is a value, which ticks it.
+    page.goto(&format!("{home}/messages")).await.unwrap();
+    browser.screenshot("messages").await;
+    let reply = Locator::XPath("//article[contains(., 'Shall we go on?')]//input[@data-act]");
+    assert!(!page.find(reply).await.unwrap().is_enabled().await.unwrap());
+    let choices = Locator::XPath("//article[contains(., 'Shall we go on?')]//select");
+    page.find(choices).await.unwrap().select_by_value("Yes").await.unwrap();
+    eventually("the box to be ticked", async || page.find(reply).await.unwrap().is_selected().await.unwrap())
+        .await;
+    let view = Locator::XPath("//article[contains(., 'Your report is ready')]//input[@data-act]");
+    page.find(view).await.unwrap().click().await.unwrap();
+    page.find(Locator::Css("#post button.primary")).await.unwrap().click().await.unwrap();
+    page.wait().for_element(Locator::Css(".results")).await.unwrap();
+    browser.screenshot("posted").await;
+    assert_eq!(page.find_all(Locator::Css(".results li.done")).await.unwrap().len(), 2);
+    browser.screenshot("posted").await;
+    counts_become(page, "1", "1").await;
+
+    // The action opens its address in another tab, parameters in place, and is done by that.
+    let act = Locator::XPath("//article[contains(., 'An espresso machine')]//button[contains(., 'Act')]");
+    page.find(act).await.unwrap().click().await.unwrap();
+    eventually("another tab", async || page.windows().await.unwrap().len() == 2).await;
+    let inbox = page.window().await.unwrap();
+    let other = page.windows().await.unwrap().into_iter().find(|window| *window != inbox).unwrap();
+    page.switch_to_window(other).await.unwrap();
+    eventually("the action's address", async || {
+        page.current_url().await.unwrap().as_str().ends_with("/po/approve?id=7&level=a%26b")
+    })
+    .await;
+    page.close_window().await.unwrap();
+    page.switch_to_window(inbox).await.unwrap();
+    counts_become(page, "1", "0").await;
+
+    // A double-click on the count opens the alerts.
+    page.goto(&home).await.unwrap();
+    let script = "arguments[0].dispatchEvent(new MouseEvent('dblclick', {bubbles: true}))";
+    let count = page.find(Locator::Css("[data-count=alerts]")).await.unwrap();
+    page.execute(script, vec![serde_json::to_value(count).unwrap()]).await.unwrap();
+    eventually("the alerts", async || page.current_url().await.unwrap().path() == "/alerts").await;
+    page.find(Locator::Css("[data-act]")).await.unwrap().click().await.unwrap();
+    page.find(Locator::Css("#post button.primary")).await.unwrap().click().await.unwrap();
+    counts_become(page, "0", "0").await;
+    browser.screenshot("done").await;
+
+    stop.cancel();
+    herald.await.unwrap().unwrap();
+}
+
+async fn answers(home: &str) -> bool {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+        .get(format!("{home}/login"))
+        .send()
+        .await
+        .is_ok_and(|answer| answer.status().is_success())
+}

@@ -1,0 +1,18 @@
+//! The pages, the API, live updates, the schedule and the figures, over real servers and with real workers behind them.
+
+#[path = "support/mod.rs"]
+mod support;
+
+mod web {
+    mod acting;
+    mod api;
+    mod api_refusals;
+    mod entering;
+    mod forms;
+    mod lists;
+    mod live;
+    mod ops;
+    mod routes;
+    mod schedule;
+    mod world;
+}

@@ -1,0 +1,251 @@
+//! A Herald of a test's own: web and workers in this process, on servers of the test's own.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use herald::private::Redis;
+use herald_jobs::address::Username;
+use herald_jobs::clock::Clock;
+use herald_jobs::id::MessageId;
+use herald_jobs::message_type::{
+    CompleteOn, DeliveryMethod, ExternalDelivery, Lane, MessageType, OnUnknown, RequiredAction,
+};
+use herald_jobs::queues::Queues;
+use herald_jobs::store;
+use herald_jobs::store::users::NewUser;
+use herald_producers::{NewMessage, Producer};
+use herald_web::{App, Settings};
+use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{eventually, servers};
+
+/// The password of every user of a test.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+/// The host that relative actions lead to, and one that absolute ones may.
+pub(crate) const ERP: &str = "http://erp.example";
+
+pub(crate) struct World {
+    pub(crate) pool: PgPool,
+    pub(crate) queues: Queues,
+    pub(crate) clock: Clock,
+    pub(crate) producer: Producer,
+    pub(crate) app: App,
+    pub(crate) redis: Redis,
+    /// Where the pages are, without a slash at the end.
+    pub(crate) url: String,
+    pub(crate) stop: CancellationToken,
+    _database: servers::Database,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let database = servers::database().await;
+        let redis = servers::redis().await;
+        let clock = Clock::system();
+        let pool = store::pool(&database.url, "test", 10).unwrap();
+        store::migrate(&pool).await.unwrap();
+        let queues =
+            Queues::new(herald_queue::Redis::open(&redis.url()).unwrap(), &herald_queue::Options::default());
+        let producer =
+            Producer::new(pool.clone(), queues.clone(), clock.clone(), herald_producers::Options::default());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let settings = Settings {
+            application_url: Some(ERP.parse().unwrap()),
+            action_hosts: vec!["pay.example".to_owned()],
+            refresh: Duration::from_millis(500),
+            ..Settings::new(url.parse().unwrap())
+        };
+        let app = App::new(pool.clone(), producer.clone(), queues.clone(), clock.clone(), settings);
+        let stop = CancellationToken::new();
+        tokio::spawn(herald_web::serve(listener, herald_web::router(app.clone()), stop.clone()));
+        let options = herald_workers::Options::default();
+        let context =
+            herald_workers::Context::new(&database.url, queues.clone(), clock.clone(), options).unwrap();
+        tokio::spawn(herald_workers::run(context, stop.clone()));
+        Self { pool, queues, clock, producer, app, redis, url, stop, _database: database }
+    }
+
+    /// Adds a user who can log in.
+    pub(crate) async fn user(&self, name: &str) -> i64 {
+        let name = Username::parse(name).unwrap();
+        let id = store::users::upsert(&self.pool, &name, &NewUser::default()).await.unwrap();
+        let hash = herald_web::access::hash_password(PASSWORD).unwrap();
+        store::users::set_password_hash(&self.pool, id, &hash).await.unwrap();
+        id
+    }
+
+    /// Adds a user, and a browser that is logged in as such.
+    pub(crate) async fn logged_in(&self, name: &str) -> Browser {
+        self.user(name).await;
+        let browser = self.browser();
+        let entered = browser.log_in(name, PASSWORD).await;
+        assert_eq!(entered.status, StatusCode::SEE_OTHER, "{}", entered.body);
+        browser
+    }
+
+    pub(crate) fn browser(&self) -> Browser {
+        Browser { url: self.url.clone(), http: http(), cookies: Arc::default(), form_token: Arc::default() }
+    }
+
+    /// Adds a message type.
+    pub(crate) async fn message_type(&self, code: &str, required_action: RequiredAction, url: Option<&str>) {
+        let kind = MessageType {
+            code: code.to_owned(),
+            description: format!("A {code}"),
+            delivery_method: DeliveryMethod::Queue,
+            required_action,
+            expiry_days: None,
+            external_delivery: ExternalDelivery::None,
+            choice_set: None,
+            action_url: url.map(str::to_owned),
+            complete_on: CompleteOn::Click,
+            on_unknown: OnUnknown::Hold,
+            lane: Lane::Normal,
+        };
+        store::message_types::put(&self.pool, &kind).await.unwrap();
+    }
+
+    /// Sends a message and waits until it is in its inbox.
+    pub(crate) async fn send(&self, recipient: &str, kind: &str, text: &str) -> MessageId {
+        self.send_with(message(recipient, kind, text)).await
+    }
+
+    pub(crate) async fn send_with(&self, message: NewMessage) -> MessageId {
+        let id = self.producer.send(message).await.unwrap();
+        eventually("the message to arrive", async || self.status(id).await == "pending").await;
+        id
+    }
+
+    pub(crate) async fn status(&self, id: MessageId) -> String {
+        self.producer.standing(id).await.unwrap().unwrap().status
+    }
+
+    /// A request to the API under a token.
+    pub(crate) fn api(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
+        http().request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(token)
+    }
+
+    /// A token that sends as `sender`.
+    pub(crate) async fn token(&self, sender: &str, life: Option<TimeDelta>) -> String {
+        herald_web::access::new_api_token(&self.pool, &self.clock, "test", sender, life).await.unwrap()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+pub(crate) fn message(recipient: &str, kind: &str, text: &str) -> NewMessage {
+    NewMessage {
+        recipient: recipient.to_owned(),
+        message_type: kind.to_owned(),
+        message_text: text.to_owned(),
+        subject: Some(text.chars().take(40).collect()),
+        sender: "report_task".to_owned(),
+        sender_instance: Some("7".to_owned()),
+        ..NewMessage::default()
+    }
+}
+
+pub(crate) fn http() -> reqwest::Client {
+    // The first test of the process installs it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+}
+
+/// A browser without a script: it keeps cookies and sends the form token of the page that it saw last.
+#[derive(Clone)]
+pub(crate) struct Browser {
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
+    cookies: Arc<Mutex<Vec<(String, String)>>>,
+    form_token: Arc<Mutex<String>>,
+}
+
+pub(crate) struct Page {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Page {
+    /// Where it leads.
+    pub(crate) fn location(&self) -> &str {
+        self.headers.get(LOCATION).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Browser {
+    pub(crate) async fn get(&self, path: &str) -> Page {
+        self.answer(self.http.get(format!("{}{path}", self.url))).await
+    }
+
+    /// Sends a form with the token that the last page showed.
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let token = self.form_token.lock().unwrap().clone();
+        let mut all = vec![("form_token", token.as_str())];
+        all.extend(fields);
+        self.post_raw(path, &all).await
+    }
+
+    /// Sends a form as it is.
+    pub(crate) async fn post_raw(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        self.answer(self.form(path, fields)).await
+    }
+
+    pub(crate) fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.http
+            .post(format!("{}{path}", self.url))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+    }
+
+    pub(crate) async fn log_in(&self, name: &str, password: &str) -> Page {
+        self.get("/login").await;
+        self.post("/login", &[("username", name), ("password", password)]).await
+    }
+
+    pub(crate) async fn answer(&self, request: RequestBuilder) -> Page {
+        let response = request.header("cookie", self.cookie()).send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        for set in headers.get_all(SET_COOKIE) {
+            let set = set.to_str().unwrap();
+            let (name, value) = set.split(';').next().unwrap().split_once('=').unwrap();
+            let mut cookies = self.cookies.lock().unwrap();
+            cookies.retain(|(known, _)| known != name);
+            if !set.contains("Max-Age=0") {
+                cookies.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        let body = response.text().await.unwrap();
+        if let Some(token) = between(&body, "name=\"form_token\" value=\"", "\"") {
+            *self.form_token.lock().unwrap() = token.to_owned();
+        }
+        Page { status, headers, body }
+    }
+
+    /// The cookies as a request header has them.
+    pub(crate) fn cookie(&self) -> String {
+        let cookies = self.cookies.lock().unwrap();
+        cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
+    /// A second window of the same browser.
+    pub(crate) fn window(&self) -> Self {
+        let cookies = self.cookies.lock().unwrap().clone();
+        Self { cookies: Arc::new(Mutex::new(cookies)), form_token: Arc::default(), ..self.clone() }
+    }
+}
+
+/// The text between two others.
+pub(crate) fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    text.split_once(before)?.1.split_once(after).map(|(it, _)| it)
+}

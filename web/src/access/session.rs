@@ -1,0 +1,135 @@
+//! Sessions: who is logged in.
+
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum_extra::extract::CookieJar;
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use herald_jobs::store;
+use herald_jobs::store::access::Session;
+use herald_jobs::store::users::User;
+use url::form_urlencoded::byte_serialize;
+
+use super::{cookie, token};
+use crate::app::{App, Settings};
+use crate::error::PageError;
+
+/// How often a session that is used is prolonged.
+const PROLONG: TimeDelta = TimeDelta::minutes(1);
+
+/// Who is logged in. Every handler behind a session finds it among the request's extensions.
+#[derive(Clone)]
+pub(crate) struct Login {
+    pub(crate) user: User,
+    /// In which times are shown.
+    pub(crate) zone: Tz,
+    /// What each form must send back.
+    pub(crate) form_token: String,
+    /// Names the session.
+    pub(crate) token_hash: [u8; 32],
+}
+
+impl Login {
+    /// How the user is called.
+    pub(crate) fn name(&self) -> &str {
+        if self.user.display_name.is_empty() { &self.user.username } else { &self.user.display_name }
+    }
+}
+
+/// Lets only those in who are logged in; sends the others to the log-in page, which brings them back.
+pub(crate) async fn require(
+    State(app): State<App>,
+    jar: CookieJar,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, PageError> {
+    if let Some(login) = find(&app, &jar).await? {
+        request.extensions_mut().insert(login);
+        return Ok(next.run(request).await);
+    }
+    let wanted = request.uri().path_and_query().map_or("/", axum::http::uri::PathAndQuery::as_str);
+    Ok(if request.method() == Method::GET && wanted != "/" {
+        let wanted: String = byte_serialize(wanted.as_bytes()).collect();
+        Redirect::to(&format!("/login?next={wanted}")).into_response()
+    } else {
+        Redirect::to("/login").into_response()
+    })
+}
+
+/// The same for what scripts ask for: they are told, not sent elsewhere.
+pub(crate) async fn require_for_script(
+    State(app): State<App>,
+    jar: CookieJar,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, PageError> {
+    match find(&app, &jar).await? {
+        Some(login) => {
+            request.extensions_mut().insert(login);
+            Ok(next.run(request).await)
+        }
+        None => Ok(StatusCode::UNAUTHORIZED.into_response()),
+    }
+}
+
+/// The session of a request, prolonged where it is time to.
+pub(crate) async fn find(app: &App, jar: &CookieJar) -> Result<Option<Login>, store::Error> {
+    let Some(secret) = cookie::get(&app.settings, jar, cookie::Kind::Session) else { return Ok(None) };
+    let (token_hash, now) = (token::hash(secret), app.clock.now());
+    let Some(session) = store::access::session(&app.pool, &token_hash, now).await? else { return Ok(None) };
+    if now - session.last_seen_at > PROLONG {
+        let until = expiry(&app.settings, session.created_at, now);
+        store::access::prolong_session(&app.pool, &token_hash, now, until).await?;
+    }
+    Ok(Some(login(session, token_hash)))
+}
+
+/// Whether the session is still good.
+pub(crate) async fn lasts(app: &App, login: &Login) -> Result<bool, store::Error> {
+    Ok(store::access::session(&app.pool, &login.token_hash, app.clock.now()).await?.is_some())
+}
+
+fn login(session: Session, token_hash: [u8; 32]) -> Login {
+    // A zone that the database knows and we do not is shown in UTC, with its name beside each time.
+    let zone = session.user.time_zone.parse().unwrap_or(Tz::UTC);
+    Login { user: session.user, zone, form_token: session.form_token, token_hash }
+}
+
+/// Opens a session under a new secret, and ends the one that the browser had.
+pub(crate) async fn open(app: &App, jar: CookieJar, user: i64) -> Result<CookieJar, store::Error> {
+    let (secret, now) = (token::random(), app.clock.now());
+    if let Some(old) = cookie::get(&app.settings, &jar, cookie::Kind::Session) {
+        store::access::close_session(&app.pool, &token::hash(old)).await?;
+    }
+    let times = (now, expiry(&app.settings, now, now));
+    store::access::open_session(&app.pool, &token::hash(&secret), user, &token::random(), times).await?;
+    let life = Some(app.settings.session_absolute);
+    let jar = cookie::set(&app.settings, jar, cookie::Kind::Session, secret, life);
+    let jar = cookie::remove(&app.settings, jar, cookie::Kind::Form);
+    Ok(cookie::remove(&app.settings, jar, cookie::Kind::Dismissed))
+}
+
+fn expiry(settings: &Settings, opened: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+    (now + settings.session_idle).min(opened + settings.session_absolute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_ends_when_idle_and_in_any_case() {
+        let settings = Settings {
+            session_idle: TimeDelta::hours(1),
+            session_absolute: TimeDelta::hours(10),
+            ..Settings::new("http://localhost".parse().unwrap())
+        };
+        let opened = DateTime::UNIX_EPOCH;
+        let at = |hours| opened + TimeDelta::hours(hours);
+        assert_eq!(expiry(&settings, opened, opened), at(1));
+        assert_eq!(expiry(&settings, opened, at(5)), at(6));
+        assert_eq!(expiry(&settings, opened, at(9) + TimeDelta::minutes(30)), at(10));
+    }
+}

@@ -1,0 +1,168 @@
+//! Sending, and reading back what was sent.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use chrono::{DateTime, Utc};
+use herald_jobs::id::MessageId;
+use herald_jobs::store;
+use herald_jobs::store::deliveries::Delivery;
+use herald_jobs::store::messages::Standing;
+use herald_producers::{NewContact, NewMessage, Sent};
+use serde::Serialize;
+
+use super::body::JsonBody;
+use super::problem::{self, Problem};
+use super::token::Caller;
+use crate::app::App;
+
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What was accepted.
+#[derive(Serialize)]
+struct Accepted {
+    id: MessageId,
+    status: &'static str,
+}
+
+/// POST /api/v1/messages: one message from the token's sender; with an `Idempotency-Key` once.
+pub(crate) async fn send(
+    State(app): State<App>,
+    Extension(Caller(token)): Extension<Caller>,
+    headers: HeaderMap,
+    JsonBody(mut message): JsonBody<NewMessage>,
+) -> Result<Response, Problem> {
+    if message.sender.is_empty() {
+        message.sender.clone_from(&token.sender);
+    } else if message.sender != token.sender {
+        return Err(problem::forbidden(
+            "/sender".to_owned(),
+            format!("this token sends as {}; leave sender out", token.sender),
+        ));
+    }
+    let sent = match headers.get("idempotency-key") {
+        None => Sent { id: app.producer.send(message).await?, replayed: false },
+        Some(key) => {
+            let key = key.to_str().map_err(|_| problem::bad_header("Idempotency-Key must be plain ASCII"))?;
+            app.producer.send_once(message, key).await?
+        }
+    };
+    let location = format!("/api/v1/messages/{}", sent.id);
+    let body = Json(Accepted { id: sent.id, status: "accepted" });
+    let mut response = (StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response();
+    if sent.replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// A message as its sender sees it.
+#[derive(Serialize)]
+struct Message {
+    id: MessageId,
+    status: String,
+    recipient: String,
+    message_type: String,
+    message_text: String,
+    sender: String,
+    sender_instance: Option<String>,
+    reply_value: Option<String>,
+    /// Why it failed.
+    reason: Option<String>,
+    created_at: DateTime<Utc>,
+    seen_at: Option<DateTime<Utc>>,
+    acted_at: Option<DateTime<Utc>>,
+}
+
+/// GET /api/v1/messages/{id}
+pub(crate) async fn read(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<impl Serialize>, Problem> {
+    let (id, it) = own(&app, &caller, &id).await?;
+    Ok(Json(Message {
+        id,
+        status: it.status,
+        recipient: it.recipient,
+        message_type: it.message_type,
+        message_text: it.message_text,
+        sender: it.sender,
+        sender_instance: it.sender_instance,
+        reply_value: it.reply_value,
+        reason: it.reason,
+        created_at: it.created_at,
+        seen_at: it.seen_at,
+        acted_at: it.acted_at,
+    }))
+}
+
+/// A copy as the sender sees it.
+#[derive(Serialize)]
+struct Copy {
+    id: String,
+    channel: &'static str,
+    address: String,
+    email_mode: String,
+    state: &'static str,
+    /// The last answer, or why nothing was sent.
+    reason: Option<String>,
+    attempts: i32,
+    next_attempt_at: Option<DateTime<Utc>>,
+}
+
+impl From<Delivery> for Copy {
+    fn from(delivery: Delivery) -> Self {
+        let pending = delivery.state == herald_jobs::deliver::DeliveryState::Pending;
+        Self {
+            id: delivery.id.to_string(),
+            channel: delivery.channel.as_str(),
+            address: delivery.address,
+            email_mode: delivery.mode,
+            state: delivery.state.as_str(),
+            reason: delivery.reason,
+            attempts: delivery.attempts,
+            next_attempt_at: pending.then_some(delivery.next_attempt_at),
+        }
+    }
+}
+
+/// The copies of a message.
+#[derive(Serialize)]
+struct Copies {
+    deliveries: Vec<Copy>,
+}
+
+/// GET /api/v1/messages/{id}/deliveries
+pub(crate) async fn deliveries(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<impl Serialize>, Problem> {
+    let (id, _) = own(&app, &caller, &id).await?;
+    let deliveries = store::deliveries::of_message(&app.pool, id).await?;
+    Ok(Json(Copies { deliveries: deliveries.into_iter().map(Copy::from).collect() }))
+}
+
+/// POST /api/v1/messages/{id}/recipients: a copy for somebody outside. The same contact twice gets one copy.
+pub(crate) async fn add_recipient(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    JsonBody(contact): JsonBody<NewContact>,
+) -> Result<Response, Problem> {
+    let (id, _) = own(&app, &caller, &id).await?;
+    app.producer.add_recipient(id, &contact).await?;
+    let location = format!("/api/v1/messages/{id}/deliveries");
+    let body = Json(Accepted { id, status: "accepted" });
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response())
+}
+
+/// A message of the caller's own sender. Others' do not exist for it.
+async fn own(app: &App, Caller(token): &Caller, id: &str) -> Result<(MessageId, Standing), Problem> {
+    let id: MessageId = id.parse().map_err(|_| problem::not_found())?;
+    let standing = app.producer.standing(id).await?;
+    let own = standing.filter(|standing| standing.sender == token.sender);
+    own.map(|standing| (id, standing)).ok_or_else(problem::not_found)
+}

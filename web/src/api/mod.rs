@@ -1,0 +1,6 @@
+//! The API for programs, under `/api/v1`. What is refused is told as a problem document (RFC 9457).
+
+mod body;
+pub(crate) mod messages;
+pub(crate) mod problem;
+pub(crate) mod token;

@@ -1,0 +1,227 @@
+//! Problem documents (RFC 9457): what was wrong, and with which field.
+
+use std::any::Any;
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use herald_jobs::group_commit::is_outage;
+use herald_jobs::refusal::Refusal;
+use herald_jobs::store;
+use herald_producers::SendError;
+use serde::Serialize;
+
+use crate::error::log_panic;
+
+/// What a program is told when its request is refused.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Problem(Box<Document>);
+
+#[derive(Debug, Serialize)]
+struct Document {
+    /// Names the kind of problem for good: programs may rely on it.
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    #[serde(skip)]
+    header: Option<(HeaderName, &'static str)>,
+}
+
+/// One field that cannot be accepted.
+#[derive(Debug, Serialize)]
+struct FieldError {
+    /// Where in the body (RFC 6901); empty: the body as a whole.
+    pointer: String,
+    detail: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &str, title: &'static str) -> Self {
+        Self(Box::new(Document {
+            kind: format!("urn:herald:problem:{kind}"),
+            title,
+            status: status.as_u16(),
+            detail: None,
+            errors: Vec::new(),
+            header: None,
+        }))
+    }
+
+    fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
+    }
+
+    fn header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.0.header = Some((name, value));
+        self
+    }
+
+    fn at(mut self, pointer: String, detail: String) -> Self {
+        self.0.errors.push(FieldError { pointer, detail });
+        self
+    }
+}
+
+/// The body is no JSON.
+pub(crate) fn unreadable(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "unreadable", "The body is not valid JSON").detail(detail)
+}
+
+/// A field of the body is not as it should be.
+pub(crate) fn invalid(pointer: String, detail: String) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The request was not accepted")
+        .detail(if pointer.is_empty() { detail.clone() } else { format!("{pointer}: {detail}") })
+        .at(pointer, detail)
+}
+
+/// A header is not as it should be.
+pub(crate) fn bad_header(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad-header", "A header is not valid").detail(detail)
+}
+
+/// The token may not do this.
+pub(crate) fn forbidden(pointer: String, detail: String) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", "This token may not do that")
+        .detail(detail.clone())
+        .at(pointer, detail)
+}
+
+/// There is no such thing, or it is another sender's.
+pub(crate) fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing of this name for this token")
+}
+
+/// The path takes other methods.
+pub(crate) fn wrong_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "This path does not take that method")
+}
+
+/// The body is too large.
+pub(crate) fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is larger than 1 MiB")
+}
+
+/// The body is said to be something else than JSON.
+pub(crate) fn not_json() -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body must be application/json")
+}
+
+/// No token, or one that is not good.
+pub(crate) fn unauthorised(given: bool) -> Problem {
+    let challenge =
+        if given { "Bearer realm=\"herald\", error=\"invalid_token\"" } else { "Bearer realm=\"herald\"" };
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", "A valid API token is needed")
+        .header(header::WWW_AUTHENTICATE, challenge)
+}
+
+fn unavailable() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not accepted: try again")
+        .detail("Repeat the request with the same Idempotency-Key, so that it cannot be sent twice.")
+        .header(header::RETRY_AFTER, "2")
+}
+
+fn internal() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here")
+}
+
+/// A handler that panicked: a problem, and a line in the log.
+#[expect(clippy::needless_pass_by_value, reason = "tower-http hands it over so")]
+pub(crate) fn for_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
+    log_panic(panic.as_ref());
+    internal().into_response()
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.field.as_str() {
+            "idempotency_key" => {
+                Self::new(StatusCode::BAD_REQUEST, "bad-header", "The Idempotency-Key is not valid")
+                    .detail(refusal.problem)
+            }
+            _ => invalid(refusal.pointer(), refusal.problem),
+        }
+    }
+}
+
+impl From<SendError> for Problem {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Refused(refusal) => refusal.into(),
+            SendError::KeyTaken(id) => {
+                Self::new(StatusCode::CONFLICT, "key-taken", "The Idempotency-Key stands for another message")
+                    .detail(format!("Message {id} was sent with this key."))
+            }
+            SendError::KeyBusy => {
+                Self::new(StatusCode::CONFLICT, "key-busy", "A send with this Idempotency-Key is under way")
+                    .header(header::RETRY_AFTER, "2")
+            }
+            SendError::Unavailable(why) => {
+                tracing::warn!("Could not accept a message: {why}");
+                unavailable()
+            }
+            SendError::Queue(error) => {
+                tracing::warn!("Could not accept a message: {error}");
+                unavailable()
+            }
+        }
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        if is_outage(&error) {
+            tracing::warn!("The database did not answer the API: {error}");
+            unavailable()
+        } else {
+            tracing::error!("The database refused a query of the API: {error}");
+            internal()
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some((name, value)) = self.0.header {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_becomes_a_pointer_to_its_field() {
+        let problem = Problem::from(Refusal::new("action_parameters/1", "must be a number"));
+        assert_eq!(
+            serde_json::to_value(&problem).unwrap(),
+            serde_json::json!({
+                "type": "urn:herald:problem:invalid",
+                "title": "The request was not accepted",
+                "status": 422,
+                "detail": "/action_parameters/1: must be a number",
+                "errors": [{"pointer": "/action_parameters/1", "detail": "must be a number"}],
+            })
+        );
+    }
+
+    #[test]
+    fn an_outage_is_told_as_one_and_without_its_inside() {
+        let response = Problem::from(SendError::Unavailable("password=secret".into())).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+    }
+}

@@ -1,0 +1,48 @@
+//! Bearer tokens (RFC 6750).
+
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::Response;
+use herald_jobs::store;
+use herald_jobs::store::access::ApiToken;
+
+use super::problem::{self, Problem};
+use crate::access::token;
+use crate::app::App;
+
+/// The token that a request came with. Every handler of the API finds it among the request's extensions.
+#[derive(Clone)]
+pub(crate) struct Caller(pub(crate) ApiToken);
+
+/// Lets only those in who have a good token.
+pub(crate) async fn require(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let secret = given.and_then(bearer).ok_or_else(|| problem::unauthorised(false))?;
+    let known = store::access::api_token(&app.pool, &token::hash(secret), app.clock.now()).await?;
+    let known = known.ok_or_else(|| problem::unauthorised(true))?;
+    request.extensions_mut().insert(Caller(known));
+    Ok(next.run(request).await)
+}
+
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, secret) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bearer;
+
+    #[test]
+    fn the_scheme_is_bearer_in_any_case() {
+        assert_eq!(bearer("Bearer hrld_x"), Some("hrld_x"));
+        assert_eq!(bearer("bearer  hrld_x "), Some("hrld_x"));
+        assert_eq!(bearer("Basic eDp5"), None);
+        assert_eq!(bearer("hrld_x"), None);
+    }
+}

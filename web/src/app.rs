@@ -1,0 +1,112 @@
+//! What every handler works with.
+
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use herald_jobs::action_url::Destinations;
+use herald_jobs::clock::Clock;
+use herald_jobs::queues::Queues;
+use herald_jobs::store::PgPool;
+use herald_producers::Producer;
+use tokio_util::task::AbortOnDropHandle;
+use url::Url;
+
+use crate::access::limit::Attempts;
+use crate::access::password::Passwords;
+use crate::live::{self, Hub};
+
+/// How the web side behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where people reach it. Links begin with it, and with `https` cookies are kept to secure connections. It stands at the
+    /// root of its host: a path in it is ignored.
+    pub public_url: Url,
+    /// What relative action URLs resolve against; `None`: they cannot be opened.
+    pub application_url: Option<Url>,
+    /// Hosts that absolute action URLs may name besides the application's own, as `host` or `host:port`.
+    pub action_hosts: Vec<String>,
+    /// How often a page without live updates asks for its counts, and a live one is checked.
+    pub refresh: Duration,
+    /// How long a session lasts that is not used.
+    pub session_idle: TimeDelta,
+    /// How long a session lasts at most.
+    pub session_absolute: TimeDelta,
+    /// Proxies whose `X-Forwarded-For` is believed; log-in attempts are limited by the address found so.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl Settings {
+    /// The defaults, for a server that people reach at `public_url`.
+    pub fn new(public_url: Url) -> Self {
+        Self {
+            public_url,
+            application_url: None,
+            action_hosts: Vec::new(),
+            refresh: Duration::from_secs(30),
+            session_idle: TimeDelta::hours(12),
+            session_absolute: TimeDelta::days(7),
+            trusted_proxies: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.public_url.scheme() == "https"
+    }
+}
+
+/// The web side of one Herald. Clones share everything.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+/// The parts that handlers use.
+pub struct Inner {
+    pub(crate) pool: PgPool,
+    pub(crate) producer: Producer,
+    pub(crate) queues: Queues,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) destinations: Destinations,
+    pub(crate) attempts: Attempts,
+    pub(crate) passwords: Passwords,
+    pub(crate) hub: Hub,
+    _listening: AbortOnDropHandle<()>,
+}
+
+impl App {
+    /// Must be made inside a tokio runtime: it starts the task that listens for changes of the inbox, on a connection that it
+    /// keeps.
+    pub fn new(pool: PgPool, producer: Producer, queues: Queues, clock: Clock, settings: Settings) -> Self {
+        let hub = Hub::default();
+        let listening = AbortOnDropHandle::new(tokio::spawn(live::follow(pool.clone(), hub.clone())));
+        let destinations = Destinations {
+            application: settings.application_url.clone(),
+            hosts: settings.action_hosts.clone(),
+        };
+        let inner = Inner {
+            pool,
+            producer,
+            queues,
+            clock,
+            settings,
+            destinations,
+            attempts: Attempts::default(),
+            passwords: Passwords::default(),
+            hub,
+            _listening: listening,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}

@@ -1,0 +1,64 @@
+//! The stylesheet, the script and the icon: part of the program, under addresses that change with their content, so that
+//! browsers keep them for good.
+
+use std::sync::LazyLock;
+
+use axum::extract::Path;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::PageError;
+
+/// One file.
+pub(crate) struct Asset {
+    name: String,
+    kind: &'static str,
+    content: &'static [u8],
+}
+
+impl Asset {
+    fn new(stem: &str, extension: &str, kind: &'static str, content: &'static [u8]) -> Self {
+        let hash: String = Sha256::digest(content).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        Self { name: format!("{stem}.{hash}.{extension}"), kind, content }
+    }
+
+    /// Its address.
+    pub(crate) fn url(&self) -> String {
+        format!("/assets/{}", self.name)
+    }
+}
+
+/// All files.
+pub(crate) struct Assets {
+    pub(crate) style: Asset,
+    pub(crate) script: Asset,
+    pub(crate) icon: Asset,
+}
+
+/// All files.
+pub(crate) fn all() -> &'static Assets {
+    static ALL: LazyLock<Assets> = LazyLock::new(|| Assets {
+        style: Asset::new("herald", "css", "text/css; charset=utf-8", include_bytes!("../assets/herald.css")),
+        script: Asset::new(
+            "herald",
+            "js",
+            "text/javascript; charset=utf-8",
+            include_bytes!("../assets/herald.js"),
+        ),
+        icon: Asset::new("icon", "svg", "image/svg+xml", include_bytes!("../assets/icon.svg")),
+    });
+    &ALL
+}
+
+/// Answers a file.
+pub(crate) async fn get(Path(name): Path<String>) -> Result<Response, PageError> {
+    let Assets { style, script, icon } = all();
+    let asset =
+        [style, script, icon].into_iter().find(|asset| asset.name == name).ok_or(PageError::NotFound)?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(asset.kind)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
+    ];
+    Ok((headers, asset.content).into_response())
+}

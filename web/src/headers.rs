@@ -1,0 +1,87 @@
+//! What every answer tells the browser to refuse.
+
+use axum::extract::Request;
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use url::Url;
+
+use crate::app::Settings;
+
+/// The headers that each answer gets where it has none of its own.
+#[derive(Clone)]
+pub(crate) struct SecurityHeaders(Vec<(HeaderName, HeaderValue)>);
+
+impl SecurityHeaders {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let fixed = |name, value| (name, HeaderValue::from_static(value));
+        let mut headers = vec![
+            fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            fixed(header::X_FRAME_OPTIONS, "DENY"),
+            // "no-referrer" would turn the Origin of our own forms into "null".
+            fixed(header::REFERRER_POLICY, "same-origin"),
+            fixed(header::CACHE_CONTROL, "no-store"),
+            fixed(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+            fixed(HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+            fixed(
+                HeaderName::from_static("permissions-policy"),
+                "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+            ),
+        ];
+        if let Ok(policy) = HeaderValue::from_str(&content_policy(settings)) {
+            headers.push((header::CONTENT_SECURITY_POLICY, policy));
+        }
+        if settings.is_https() {
+            headers.push(fixed(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"));
+        }
+        Self(headers)
+    }
+}
+
+/// Nothing but our own files. Forms may lead where actions may: browsers hold a form to `form-action` through redirects too.
+fn content_policy(settings: &Settings) -> String {
+    let mut destinations = String::from("'self'");
+    if let Some(origin) = settings.application_url.as_ref().map(Url::origin) {
+        destinations.push_str(&format!(" {}", origin.ascii_serialization()));
+    }
+    for host in &settings.action_hosts {
+        destinations.push_str(&format!(" https://{host} http://{host}"));
+    }
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         form-action {destinations}; frame-ancestors 'none'; base-uri 'none'"
+    )
+}
+
+/// Adds the headers.
+pub(crate) async fn add(
+    axum::extract::State(SecurityHeaders(headers)): axum::extract::State<SecurityHeaders>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in &headers {
+        response.headers_mut().entry(name).or_insert_with(|| value.clone());
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_may_lead_where_actions_may() {
+        let settings = Settings {
+            application_url: Some("https://erp.example/app/".parse().unwrap()),
+            action_hosts: vec!["pay.example".into()],
+            ..Settings::new("https://herald.example".parse().unwrap())
+        };
+        let policy = content_policy(&settings);
+        assert!(
+            policy.contains("form-action 'self' https://erp.example https://pay.example http://pay.example;"),
+            "{policy}"
+        );
+        assert!(!policy.contains("unsafe"), "{policy}");
+    }
+}

@@ -1,0 +1,123 @@
+//! The stream of one page (server-sent events): `counts` whenever they differ, `alert` for each alert that is new.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures::{Stream, StreamExt as _, stream};
+use herald_jobs::store;
+use herald_jobs::store::inbox::Counts;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Snapshot;
+use crate::access::session::{self, Login};
+use crate::app::App;
+
+/// Changes that come within this time are sent as one.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+/// How often an idle stream says that it lives, so that proxies keep it.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a browser waits before it connects again.
+const RETRY: Duration = Duration::from_secs(2);
+
+struct Page {
+    app: App,
+    login: Login,
+    marks: watch::Receiver<()>,
+    stop: CancellationToken,
+    begun: bool,
+    /// What was sent last.
+    counts: Option<Counts>,
+    told: Vec<Uuid>,
+}
+
+/// GET /live
+pub(crate) async fn stream(
+    State(app): State<App>,
+    Extension(login): Extension<Login>,
+    stop: Option<Extension<CancellationToken>>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let marks = app.hub.watch(login.user.id);
+    let stop = stop.map(|Extension(stop)| stop).unwrap_or_default();
+    let page = Page { app, login, marks, stop, begun: false, counts: None, told: Vec::new() };
+    let open = Open::new();
+    let events = stream::unfold(page, Page::next).flat_map(stream::iter).map(move |event| {
+        let _counted_while_open = &open;
+        Ok(event)
+    });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+}
+
+impl Page {
+    /// Waits until there is something to send. Ends with the session, and when the process stops.
+    async fn next(mut self) -> Option<(Vec<Event>, Self)> {
+        loop {
+            if self.begun && !self.wait().await {
+                return None;
+            }
+            self.begun = true;
+            match self.look().await {
+                Ok(events) if events.is_empty() => {}
+                Ok(events) => return Some((events, self)),
+                Err(error) => tracing::debug!("A live page has to wait for the database: {error}"),
+            }
+        }
+    }
+
+    /// Waits for a change, or until it is time to look in any case. Answers whether the stream goes on.
+    async fn wait(&mut self) -> bool {
+        let refresh = self.app.settings.refresh;
+        tokio::select! {
+            () = self.stop.cancelled() => return false,
+            changed = self.marks.changed() => {
+                if changed.is_err() {
+                    return false;
+                }
+            }
+            () = tokio::time::sleep(refresh) => {
+                if matches!(session::lasts(&self.app, &self.login).await, Ok(false)) {
+                    return false;
+                }
+            }
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(DEBOUNCE) => true,
+        }
+    }
+
+    async fn look(&mut self) -> Result<Vec<Event>, store::Error> {
+        self.marks.mark_unchanged();
+        let Snapshot { counts, new_alerts } = Snapshot::read(&self.app.pool, self.login.user.id).await?;
+        let mut events = Vec::new();
+        for alert in new_alerts.iter().rev().filter(|alert| !self.told.contains(&alert.id)) {
+            events.extend(Event::default().event("alert").json_data(alert));
+        }
+        self.told = new_alerts.into_iter().map(|alert| alert.id).collect();
+        if self.counts != Some(counts) {
+            events.extend(Event::default().event("counts").retry(RETRY).json_data(counts));
+            self.counts = Some(counts);
+        }
+        Ok(events)
+    }
+}
+
+/// Counts open streams.
+struct Open;
+
+impl Open {
+    fn new() -> Self {
+        metrics::gauge!("herald_live_pages").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        metrics::gauge!("herald_live_pages").decrement(1.0);
+    }
+}

@@ -1,0 +1,171 @@
+//! Post: what becomes of the rows that were ticked.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use herald_jobs::message_type::RequiredAction;
+use herald_jobs::store;
+use herald_jobs::store::inbox::{InboxMessage, Standing};
+use uuid::Uuid;
+
+use super::row::Choices;
+use super::when;
+use crate::access::form::Fields;
+use crate::access::session::Login;
+use crate::app::App;
+use crate::error::PageError;
+
+/// Most rows in one Post: more than a page can show.
+const MOST: usize = 200;
+/// Longest reply, in characters.
+const LONGEST_REPLY: usize = 2_000;
+
+/// What became of one row.
+pub(super) struct Answered {
+    pub(super) id: Uuid,
+    pub(super) subject: String,
+    pub(super) outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is done, with this reply where it has one.
+    Acted(Option<String>),
+    /// Somebody was faster, perhaps in another tab: when, and with what.
+    Already(String),
+    /// It was taken back by its sender or its workflow.
+    TakenBack,
+    /// It stays, for this reason.
+    Stays(&'static str),
+    /// There is no such message any more, or it is not this user's.
+    Gone,
+}
+
+impl Outcome {
+    /// Whether the row is done with.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, Self::Acted(_))
+    }
+
+    /// What the user reads beside the subject.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Acted(None) => "acted".to_owned(),
+            Self::Acted(Some(reply)) => format!("answered: {reply}"),
+            Self::Already(when) => when.clone(),
+            Self::TakenBack => "was taken back by its sender".to_owned(),
+            Self::Stays(why) => (*why).to_owned(),
+            Self::Gone => "is not there any more".to_owned(),
+        }
+    }
+}
+
+/// What was typed or chosen, by row.
+pub(super) fn replies(fields: &Fields) -> HashMap<Uuid, String> {
+    let reply = |(name, value): (&str, &str)| {
+        let id = Uuid::try_parse(name.strip_prefix("reply:")?).ok()?;
+        (!value.trim().is_empty()).then(|| (id, value.to_owned()))
+    };
+    fields.iter().filter_map(reply).collect()
+}
+
+/// Acts on the ticked rows. Each row has its own outcome; a row that somebody else was faster with is told, not an error.
+pub(super) async fn act(app: &App, login: &Login, fields: &Fields) -> Result<Vec<Answered>, PageError> {
+    let ticked: Vec<Uuid> = fields
+        .iter()
+        .filter(|&(name, _)| name == "act")
+        .filter_map(|(_, id)| Uuid::try_parse(id).ok())
+        .collect();
+    if ticked.len() > MOST {
+        return Err(PageError::Bad("More rows were ticked than a page has."));
+    }
+    let (user, now) = (login.user.id, app.clock.now());
+    let replies = replies(fields);
+    let found = store::inbox::some(&app.pool, user, &ticked).await?;
+    let choices = Choices::load(&app.pool, found.iter().map(|(message, _)| message)).await?;
+    let found: HashMap<Uuid, (InboxMessage, Standing)> =
+        found.into_iter().map(|(message, standing)| (message.id, (message, standing))).collect();
+
+    let mut answers: Vec<(Uuid, Option<&str>)> = Vec::new();
+    let mut refused: HashMap<Uuid, &'static str> = HashMap::new();
+    for (id, (message, standing)) in &found {
+        if standing.status != "pending" {
+            continue;
+        }
+        match reply(message, replies.get(id).map(String::as_str), &choices) {
+            Ok(reply) => answers.push((*id, reply)),
+            Err(why) => {
+                refused.insert(*id, why);
+            }
+        }
+    }
+    let acted = store::inbox::act(&app.pool, user, &answers, now).await?;
+    let late: Vec<Uuid> = answers.iter().map(|&(id, _)| id).filter(|id| !acted.contains(id)).collect();
+    let late: HashMap<Uuid, Standing> = store::inbox::some(&app.pool, user, &late)
+        .await?
+        .into_iter()
+        .map(|(message, standing)| (message.id, standing))
+        .collect();
+
+    let told = |id: Uuid| {
+        let Some((message, standing)) = found.get(&id) else {
+            return Answered { id, subject: "A message".to_owned(), outcome: Outcome::Gone };
+        };
+        let outcome = if acted.contains(&id) {
+            let reply = answers.iter().find(|(answered, _)| *answered == id).and_then(|&(_, reply)| reply);
+            Outcome::Acted(reply.map(|reply| choices.label(message, reply).to_owned()))
+        } else if let Some(why) = refused.get(&id) {
+            Outcome::Stays(why)
+        } else if standing.status == "pending" {
+            late.get(&id).map_or(Outcome::Gone, |standing| settled(message, standing, &choices, now, login))
+        } else {
+            settled(message, standing, &choices, now, login)
+        };
+        Answered { id, subject: message.subject.clone(), outcome }
+    };
+    Ok(ticked.into_iter().map(told).collect())
+}
+
+/// The reply to record, if the row may be acted on.
+fn reply<'a>(
+    message: &InboxMessage,
+    typed: Option<&'a str>,
+    choices: &Choices,
+) -> Result<Option<&'a str>, &'static str> {
+    match message.required_action {
+        RequiredAction::View => Ok(None),
+        RequiredAction::Action => Err("wants to be opened with its Act button"),
+        RequiredAction::Reply => {
+            let typed = typed.map(str::trim).ok_or("needs a value first")?;
+            let offered = choices.of(message);
+            if !offered.is_empty() && !offered.iter().any(|choice| choice.value == typed) {
+                Err("does not offer this value; choose again")
+            } else if typed.chars().count() > LONGEST_REPLY {
+                Err("takes at most 2,000 characters")
+            } else if typed.contains('\0') {
+                Err("does not take the character U+0000")
+            } else {
+                Ok(Some(typed))
+            }
+        }
+    }
+}
+
+/// How a message stands that is no longer pending.
+pub(super) fn settled(
+    message: &InboxMessage,
+    standing: &Standing,
+    choices: &Choices,
+    now: DateTime<Utc>,
+    login: &Login,
+) -> Outcome {
+    if standing.status != "acted" {
+        return Outcome::TakenBack;
+    }
+    let at = when::when(standing.acted_at.unwrap_or(now), now, login.zone);
+    let with = standing.reply_value.as_deref().map(|value| choices.label(message, value));
+    Outcome::Already(match with {
+        Some(value) => format!("was already answered {value} ({}, {})", at.age, at.exact),
+        None => format!("was already acted on ({}, {})", at.age, at.exact),
+    })
+}

@@ -1,0 +1,13 @@
+//! What people see. One file for each page; `shell.rs` is what surrounds them all.
+
+pub(crate) mod action;
+mod answer;
+pub(crate) mod dashboard;
+pub(crate) mod link;
+pub(crate) mod list;
+pub(crate) mod login;
+pub(crate) mod message;
+pub(crate) mod notice;
+mod row;
+mod shell;
+mod when;

@@ -1,0 +1,125 @@
+//! Everything that can be asked, and by whom. A route cannot be added without saying who may use it.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::access::{form, session};
+use crate::api::{self, problem};
+use crate::app::App;
+use crate::error::{self, PageError};
+use crate::headers::{self, SecurityHeaders};
+use crate::{assets, live, pages, trace};
+
+/// How long a request may take until its answer begins.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Largest body, in bytes.
+const LARGEST: usize = 1024 * 1024;
+/// Largest body of a list's Post, in bytes: a page full of the longest replies.
+const LARGEST_POST: usize = 4 * LARGEST;
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Public,
+    /// Who is logged in; others are sent to the log-in page.
+    Session,
+    /// A script of our pages for who is logged in; others get 401.
+    SessionScript,
+    /// A program with an API token; others get 401.
+    Token,
+}
+
+struct Route {
+    access: Access,
+    path: &'static str,
+    methods: MethodRouter<App>,
+}
+
+fn routes() -> Vec<Route> {
+    use Access::{Public, Session, SessionScript, Token};
+    let route = |access, path, methods| Route { access, path, methods };
+    let large = DefaultBodyLimit::max(LARGEST_POST);
+    vec![
+        route(Public, "/assets/{name}", get(assets::get)),
+        route(Public, "/login", get(pages::login::show).post(pages::login::enter)),
+        route(Public, "/login/link/{secret}", get(pages::link::show).post(pages::link::enter)),
+        route(Session, "/logout", post(pages::login::leave)),
+        route(Session, "/", get(pages::dashboard::show)),
+        route(Session, "/messages", get(pages::list::messages).post(pages::list::post_messages).layer(large)),
+        route(Session, "/alerts", get(pages::list::alerts).post(pages::list::post_alerts).layer(large)),
+        route(Session, "/messages/{id}", get(pages::message::show)),
+        route(Session, "/messages/{id}/act", get(pages::action::ask).post(pages::action::open)),
+        route(Session, "/notices/dismiss", post(pages::notice::dismiss)),
+        route(SessionScript, "/live", get(live::stream)),
+        route(SessionScript, "/counts", get(live::counts)),
+        route(SessionScript, "/latest", get(pages::dashboard::latest)),
+        route(Token, "/api/v1/messages", post(api::messages::send)),
+        route(Token, "/api/v1/messages/{id}", get(api::messages::read)),
+        route(Token, "/api/v1/messages/{id}/deliveries", get(api::messages::deliveries)),
+        route(Token, "/api/v1/messages/{id}/recipients", post(api::messages::add_recipient)),
+    ]
+}
+
+/// All paths and who may use them, for tests that hold each to it.
+pub fn paths() -> Vec<(Access, &'static str)> {
+    routes().iter().map(|route| (route.access, route.path)).collect()
+}
+
+/// The pages and the API.
+pub fn router(app: App) -> Router {
+    let mut router = Router::new();
+    for Route { access, path, methods } in routes() {
+        let page_panics = CatchPanicLayer::custom(error::page_for_panic);
+        let same_site = from_fn_with_state(app.clone(), form::same_site);
+        let methods = methods.fallback(wrong_method);
+        router = router.route(
+            path,
+            match access {
+                Access::Public => methods.layer::<_, Infallible>(same_site).layer(page_panics),
+                Access::Session => methods
+                    .layer::<_, Infallible>(from_fn_with_state(app.clone(), session::require))
+                    .layer::<_, Infallible>(same_site)
+                    .layer(page_panics),
+                Access::SessionScript => methods
+                    .layer::<_, Infallible>(from_fn_with_state(app.clone(), session::require_for_script))
+                    .layer::<_, Infallible>(same_site)
+                    .layer(page_panics),
+                Access::Token => methods
+                    .layer::<_, Infallible>(from_fn_with_state(app.clone(), api::token::require))
+                    .layer(CatchPanicLayer::custom(problem::for_panic)),
+            },
+        );
+    }
+    let security = SecurityHeaders::new(&app.settings);
+    router
+        .fallback(nowhere)
+        .layer(DefaultBodyLimit::max(LARGEST))
+        .layer(CompressionLayer::new())
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE))
+        .layer(from_fn_with_state(security, headers::add))
+        .layer(from_fn(trace::request))
+        .with_state(app)
+}
+
+async fn nowhere(uri: Uri) -> Response {
+    if is_api(&uri) { problem::not_found().into_response() } else { PageError::NotFound.into_response() }
+}
+
+async fn wrong_method(uri: Uri) -> Response {
+    if is_api(&uri) { problem::wrong_method().into_response() } else { PageError::Method.into_response() }
+}
+
+fn is_api(uri: &Uri) -> bool {
+    uri.path().starts_with("/api/")
+}
