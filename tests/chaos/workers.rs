@@ -1,6 +1,7 @@
 //! Worker processes that are killed, stopped, frozen or flooded.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -34,10 +35,19 @@ async fn workers_killed_with_jobs_in_flight_lose_nothing() {
     let mut worker = Worker::start(&story);
     let before = memory_at_rest(&story).await;
     let mut accepted = BTreeSet::new();
-    for round in 1..=3 {
-        accepted.extend(flood_both_lanes(&story, 6_000).await);
-        eventually("jobs to be in flight", async || in_flight(&story).await > 0 || round > 1).await;
-        worker.kill().await;
+    for _ in 0..3 {
+        let killed = AtomicBool::new(false);
+        let flooding = async {
+            while !killed.load(Ordering::Relaxed) {
+                accepted.extend(flood_both_lanes(&story, 1_000).await);
+            }
+        };
+        let killing = async {
+            eventually("jobs to be in flight", async || in_flight(&story).await > 0).await;
+            worker.kill().await;
+            killed.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(flooding, killing);
         worker = Worker::start(&story);
     }
     story.settle_within(AMPLE).await;
