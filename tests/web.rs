@@ -1,5 +1,4 @@
 //! The pages, the API, live updates, the schedule and the figures, over real servers and with real workers behind them.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "support/mod.rs"]
 mod support;
