@@ -194,11 +194,14 @@ begin
     else
         raise exception 'message_id: there is no message %', message_id using errcode = 'invalid_parameter_value';
     end if;
-    insert into herald.delivery (id, message_id, channel, address, mode, with_message, lane, next_attempt_at, created_at)
+    insert into herald.delivery (id, message_id, channel, address, mode, with_message, lane, state, reason,
+                                 next_attempt_at, created_at, finished_at)
     values (herald.uuid_v7(), message_id, channel, reference, mode, sent_with,
             coalesce((select o.lane from herald.outbox o where o.id = message_id),
                      (select m.lane from herald.message m where m.id = message_id)),
-            now(), now())
+            case when channel = 'sms' then 'suppressed' else 'pending' end,
+            case when channel = 'sms' then 'SMS is off' end,
+            now(), now(), case when channel = 'sms' then now() end)
     on conflict on constraint delivery_one_copy do nothing;
 end $$;
 

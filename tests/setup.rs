@@ -207,7 +207,7 @@ async fn each_test_has_a_database_of_its_own_which_goes_with_it() {
     assert!(sqlx::query("select * from note").execute(&mut connection).await.is_err());
     let url = one.url.clone();
     drop(one);
-    assert!(PgConnection::connect(&url).await.is_err());
+    eventually("the database to go", async || PgConnection::connect(&url).await.is_err()).await;
 }
 
 #[tokio::test]
