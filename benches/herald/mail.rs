@@ -1,6 +1,6 @@
 //! Inbox and mail, beside what Postfix' `smtp-source` and `smtp-sink` exchange over as many sessions.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,13 +24,24 @@ struct Sink {
 impl Sink {
     fn start() -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = Command::new(program("smtp-sink")?)
-            .args(["-c", &format!("127.0.0.1:{port}"), "1000"])
+        let mut command = Command::new(program("smtp-sink")?);
+        // Started by root it wants to be told who to be.
+        if nix::unistd::Uid::effective().is_root() {
+            command.args(["-u", "nobody"]);
+        }
+        let child = command
+            .args([&format!("127.0.0.1:{port}"), "1000"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        Ok(Self { child, port })
+        let sink = Self { child, port };
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            ensure!(begun.elapsed() < Duration::from_secs(5), "smtp-sink does not listen");
+            std::thread::yield_now();
+        }
+        Ok(sink)
     }
 }
 
