@@ -197,7 +197,9 @@ impl<J> Hub<J> {
             return Ok(0);
         }
         let places = self.options.concurrency.max(1).saturating_sub(state.running);
-        Ok((places * self.per_place + self.prefetch).saturating_sub(state.fresh.len()))
+        let room = (places * self.per_place + self.prefetch).saturating_sub(state.fresh.len());
+        // While half of what was fetched ahead is left there is no hurry, and fewer, larger reads are cheaper.
+        Ok(if room > self.prefetch / 2 { room } else { 0 })
     }
 
     /// Puts entries where the worker takes them. They come back when the consumer is stopping.

@@ -36,6 +36,10 @@ async fn renew<J>(
     lane: &Lane,
     connection: &mut MultiplexedConnection,
 ) -> Result<(), QueueError> {
+    let lost = lane.lost();
+    if lost > 0 {
+        warn!(queue = hub.core.name, "{lost} running jobs have become somebody else's");
+    }
     let asked = hub.redis_time();
     for chunk in lane.renewable().chunks(script::CHUNK) {
         let mut call = script::call(&script::RENEW, &[&lane.keys.stream]);
@@ -49,12 +53,7 @@ async fn renew<J>(
             Err(error) if is_group_missing(&error) => chunk.to_vec(),
             Err(error) => return Err(error),
         };
-        // What was finished and saved meanwhile is not ours either, and no longer held.
-        let lost: Vec<_> = lost.into_iter().filter(|id| lane.holds(*id)).collect();
         lane.renewed(chunk, &lost, asked);
-        if !lost.is_empty() {
-            warn!(queue = hub.core.name, "{} running jobs have become somebody else's", lost.len());
-        }
     }
     Ok(())
 }

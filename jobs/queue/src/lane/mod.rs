@@ -72,8 +72,17 @@ struct Hold {
     /// renewal and the takeover time. Redis compares this with its own clock, so that a result which a worker sends,
     /// stands still, and sends on later is still checked.
     sure_until: Duration,
-    /// Whether the entry has meanwhile become somebody else's.
-    lost: bool,
+    fate: Fate,
+}
+
+/// Whose a held entry is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Ours,
+    /// Not ours at the last renewal: its result was being saved just then, or it has become somebody else's.
+    Gone,
+    /// Somebody else's, and said so in the log.
+    Lost,
 }
 
 /// The ends of the lane's channels that its tasks read.
@@ -148,7 +157,7 @@ impl Lane {
     /// Notes that an entry is ours, since `asked` or later by Redis's clock; false when we have it already, which
     /// happens when the stream or its group was made anew while it ran. It must not run twice at once here.
     fn hold(&self, id: EntryId, asked: Duration) -> bool {
-        let hold = Hold { sure_until: asked + self.takeover_after, lost: false };
+        let hold = Hold { sure_until: asked + self.takeover_after, fate: Fate::Ours };
         lock(&self.held).entries.insert(id, hold).is_none()
     }
 
@@ -191,13 +200,25 @@ impl Lane {
         }
         for id in lost {
             if let Some(hold) = held.entries.get_mut(id) {
-                *hold = Hold { sure_until: Duration::ZERO, lost: true };
+                *hold = Hold { sure_until: Duration::ZERO, fate: Fate::Gone };
             }
         }
     }
 
     fn renewable(&self) -> Vec<EntryId> {
-        lock(&self.held).entries.iter().filter(|(_, hold)| !hold.lost).map(|(id, _)| *id).collect()
+        lock(&self.held)
+            .entries
+            .iter()
+            .filter(|(_, hold)| hold.fate == Fate::Ours)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// How many entries have turned out to be somebody else's since this was last asked: gone, and held all the same.
+    fn lost(&self) -> usize {
+        let mut held = lock(&self.held);
+        let gone = held.entries.values_mut().filter(|hold| hold.fate == Fate::Gone);
+        gone.map(|hold| hold.fate = Fate::Lost).count()
     }
 
     /// Until when it is certain that nobody else has claimed any of these.
