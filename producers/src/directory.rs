@@ -10,8 +10,9 @@ use herald_jobs::store::users::User;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 
-/// How long an entry is trusted when no notification comes.
-const TRUSTED: Duration = Duration::from_secs(5);
+/// How long an entry is trusted while changes are told, and while they are not.
+const TRUSTED: Duration = Duration::from_secs(60);
+const TRUSTED_UNTOLD: Duration = Duration::from_secs(5);
 /// Most users kept in memory.
 const MOST_USERS: usize = 20_000;
 
@@ -27,6 +28,14 @@ struct Known {
     users: HashMap<String, Arc<User>>,
     types_read: Option<Instant>,
     users_read: Instant,
+    /// Whether a change would be told.
+    told: bool,
+}
+
+impl Known {
+    fn trusts(&self, read: Instant) -> bool {
+        read.elapsed() < if self.told { TRUSTED } else { TRUSTED_UNTOLD }
+    }
 }
 
 impl Directory {
@@ -37,6 +46,7 @@ impl Directory {
             users: HashMap::new(),
             types_read: None,
             users_read: Instant::now(),
+            told: false,
         };
         Self { pool, known: Arc::new(RwLock::new(known)) }
     }
@@ -44,7 +54,9 @@ impl Directory {
     /// Forgets at once what changes in the database; runs until its future is dropped.
     pub async fn follow(&self) {
         loop {
-            if let Err(error) = self.listen().await {
+            let lost = self.listen().await;
+            self.forget(false);
+            if let Err(error) = lost {
                 tracing::debug!("Lost the connection that tells of changes: {error}");
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -54,15 +66,15 @@ impl Directory {
     async fn listen(&self) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.listen_all(["herald_app_user", "herald_message_type"]).await?;
-        self.forget();
         loop {
+            self.forget(true);
             listener.recv().await?;
-            self.forget();
         }
     }
 
-    fn forget(&self) {
+    fn forget(&self, told: bool) {
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.told = told;
         known.types_read = None;
         known.users.clear();
     }
@@ -74,7 +86,7 @@ impl Directory {
     pub async fn message_type(&self, code: &str) -> Result<Option<Arc<MessageType>>, sqlx::Error> {
         {
             let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if known.types_read.is_some_and(|read| read.elapsed() < TRUSTED) {
+            if known.types_read.is_some_and(|read| known.trusts(read)) {
                 return Ok(known.types.get(code).cloned());
             }
         }
@@ -98,7 +110,7 @@ impl Directory {
         let mut missing = Vec::new();
         {
             let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let trusted = known.users_read.elapsed() < TRUSTED;
+            let trusted = known.trusts(known.users_read);
             for name in names {
                 match known.users.get(name).filter(|_| trusted) {
                     Some(user) => {
@@ -116,7 +128,7 @@ impl Directory {
         let read = Instant::now();
         let users = store::users::by_names(&self.pool, &missing).await?;
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if known.users_read.elapsed() >= TRUSTED || known.users.len() + users.len() > MOST_USERS {
+        if !known.trusts(known.users_read) || known.users.len() + users.len() > MOST_USERS {
             known.users.clear();
             known.users_read = read;
         }
