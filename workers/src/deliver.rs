@@ -10,17 +10,18 @@ use herald_jobs::deliver::{self, AttemptOutcome, DeliverJob, LEASE_SECONDS};
 use herald_jobs::group_commit::{Commit, GroupCommit};
 use herald_jobs::id::{self, DeliveryId};
 use herald_jobs::message_type::OnUnknown;
-use herald_jobs::store::deliveries::{self, Claimed, Record};
+use herald_jobs::store::deliveries::{self, Claimed, Lease, Record};
 use herald_queue::Failure;
 use sqlx::PgPool;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::mail;
 use crate::outcome::{failure, outage};
-use crate::sessions::{Lent, Sessions};
+use crate::sessions::Sessions;
 use crate::settings::{MailSettings, Registry};
 use crate::smtp::Verdict;
 
-/// Most claims or verdicts in one commit.
+/// Most claims and verdicts in one commit.
 const GROUP: usize = 200;
 
 /// What the e-mail handler of one lane needs.
@@ -30,18 +31,25 @@ pub struct DeliverContext {
     clock: Clock,
     registry: Arc<Registry>,
     sessions: Arc<Sessions>,
-    claims: GroupCommit<Claim>,
-    records: GroupCommit<Keep>,
+    /// Copies claimed ahead of a session: what a worker that dies leaves as unknown although it was never sent.
+    ahead: Arc<Semaphore>,
+    ledger: GroupCommit<Ledger>,
     domain: Option<String>,
 }
 
 impl DeliverContext {
     /// A context over `pool`. Must be made inside a tokio runtime.
-    pub fn new(pool: PgPool, clock: Clock, registry: Arc<Registry>, domain: Option<String>) -> Self {
+    pub fn new(
+        pool: PgPool,
+        clock: Clock,
+        registry: Arc<Registry>,
+        domain: Option<String>,
+        sessions: usize,
+    ) -> Self {
         Self {
-            claims: GroupCommit::spawn(Claim { pool: pool.clone(), clock: clock.clone() }, GROUP),
-            records: GroupCommit::spawn(Keep { pool: pool.clone(), clock: clock.clone() }, GROUP),
-            sessions: Arc::default(),
+            ledger: GroupCommit::spawn(Ledger { pool: pool.clone(), clock: clock.clone() }, GROUP),
+            sessions: Arc::new(Sessions::new(sessions)),
+            ahead: Arc::new(Semaphore::new(sessions)),
             pool,
             clock,
             registry,
@@ -66,24 +74,29 @@ pub async fn email(job: DeliverJob, context: Data<DeliverContext>) -> Result<(),
         .as_ref()
         .map_err(|missing| Failure::outage(format!("not configured: {missing}")))?;
     // Before the claim: a server that cannot be used costs the copy nothing.
-    let lent =
-        context.sessions.get(&settings.server).await.map_err(|fault| Failure::outage(fault.sentence))?;
+    context.sessions.ready(&settings.server).await.map_err(|fault| Failure::outage(fault.sentence))?;
+    // The semaphore is never closed.
+    let ahead = context.ahead.clone().acquire_owned().await.ok();
     let started = Instant::now();
-    let Some(copy) = context.claims.submit(job.id).await.map_err(failure)? else {
-        context.sessions.put(&settings.server, lent.session);
+    let Some(copy) = context.ledger.submit(Entry::Claim(job.id)).await.map_err(failure)? else {
         tracing::info!(delivery.id = %job.id, "The copy was sent before, or is not due");
         return Ok(());
     };
     let started_at = context.clock.now() - TimeDelta::from_std(started.elapsed()).unwrap_or_default();
     let verdict = tokio::select! {
-        verdict = attempt(&copy, settings, lent, &context) => verdict,
+        verdict = attempt(&copy, settings, ahead, &context) => verdict,
         never = keep_lease(&copy, &context) => never,
     };
     record(&copy, verdict, started_at, &context).await
 }
 
 /// One attempt, or two where a reused session turns out to be closed before anything was said.
-async fn attempt(copy: &Claimed, settings: &MailSettings, lent: Lent, context: &DeliverContext) -> Verdict {
+async fn attempt(
+    copy: &Claimed,
+    settings: &MailSettings,
+    mut ahead: Option<OwnedSemaphorePermit>,
+    context: &DeliverContext,
+) -> Verdict {
     let domain = context.domain.as_deref().unwrap_or(settings.from.domain());
     let (to, message) = match mail::address(&copy.address)
         .and_then(|to| Ok((to, mail::compose(copy, &settings.from, domain)?)))
@@ -91,28 +104,29 @@ async fn attempt(copy: &Claimed, settings: &MailSettings, lent: Lent, context: &
         Ok(composed) => composed,
         Err(reply) => return Verdict::Refused { code: None, reply },
     };
-    let Lent { mut session, mut reused } = lent;
     let claimed = Instant::now();
     loop {
-        let still_mine = async || claimed.elapsed() < LEASE || renew(copy, context).await;
-        let verdict = session.send(&settings.from, &to, &message, still_mine).await;
-        context.sessions.put(&settings.server, session);
+        let mut lent = match context.sessions.get(&settings.server).await {
+            Ok(lent) => lent,
+            Err(fault) => return Verdict::Fault(fault),
+        };
+        drop(ahead.take());
+        let still_mine = async || claimed.elapsed() < LEASE_TIME || renew(copy, context).await;
+        let verdict = lent.session.send(&settings.from, &to, &message, still_mine).await;
+        let reused = lent.reused;
+        context.sessions.put(&settings.server, lent);
         if !(reused && matches!(verdict, Verdict::Deferred { untouched: true, .. })) {
             return verdict;
-        }
-        match context.sessions.get(&settings.server).await {
-            Ok(next) => Lent { session, reused } = next,
-            Err(fault) => return Verdict::Fault(fault),
         }
     }
 }
 
-const LEASE: Duration = Duration::from_secs(LEASE_SECONDS.unsigned_abs());
+const LEASE_TIME: Duration = Duration::from_secs(LEASE_SECONDS.unsigned_abs());
 
 /// Renews the claim while the attempt lasts.
 async fn keep_lease(copy: &Claimed, context: &DeliverContext) -> Verdict {
     loop {
-        tokio::time::sleep(LEASE / 3).await;
+        tokio::time::sleep(LEASE_TIME / 3).await;
         renew(copy, context).await;
     }
 }
@@ -169,7 +183,7 @@ async fn record(
         next_attempt_at: next.at,
         started_at,
     };
-    context.records.submit(record).await.map_err(failure)?;
+    context.ledger.submit(Entry::Record(record)).await.map_err(failure)?;
     if outcome == AttemptOutcome::Fault {
         // The copy waits in the ledger; the pause is for the channel.
         return Err(Failure::outage(reply));
@@ -182,42 +196,43 @@ fn jitter(copy: &Claimed) -> f64 {
     f64::from(copy.id.as_bytes()[15]) / 255.0
 }
 
-/// Concurrent claims share one commit.
-struct Claim {
+/// Concurrent verdicts and claims share one commit.
+struct Ledger {
     pool: PgPool,
     clock: Clock,
 }
 
-impl Commit for Claim {
-    type Item = DeliveryId;
+enum Entry {
+    /// Brings the copy, if it is there to be sent.
+    Claim(DeliveryId),
+    /// Brings nothing.
+    Record(Record),
+}
+
+impl Commit for Ledger {
+    type Item = Entry;
     type Outcome = Option<Claimed>;
 
-    async fn commit(&self, ids: &[DeliveryId]) -> Result<Vec<Option<Claimed>>, sqlx::Error> {
-        let now = self.clock.now();
-        let token = id::new(now);
-        let mut claimed =
-            deliveries::claim(&self.pool, ids, token, now, TimeDelta::seconds(LEASE_SECONDS)).await?;
-        Ok(ids
+    async fn commit(&self, entries: &[Entry]) -> Result<Vec<Option<Claimed>>, sqlx::Error> {
+        let (mut claims, mut records) = (Vec::new(), Vec::new());
+        for entry in entries {
+            match entry {
+                Entry::Claim(id) => claims.push(*id),
+                Entry::Record(record) => records.push(record),
+            }
+        }
+        let from = self.clock.now();
+        let lease = Lease { token: id::new(from), from, until: from + TimeDelta::seconds(LEASE_SECONDS) };
+        let mut claimed = deliveries::record_and_claim(&self.pool, &records, &claims, lease).await?;
+        Ok(entries
             .iter()
-            .map(|id| {
-                claimed.iter().position(|copy| copy.id == id.0).map(|position| claimed.swap_remove(position))
+            .map(|entry| match entry {
+                Entry::Claim(id) => {
+                    let position = claimed.iter().position(|copy| copy.id == id.0);
+                    position.map(|position| claimed.swap_remove(position))
+                }
+                Entry::Record(_) => None,
             })
             .collect())
-    }
-}
-
-/// Concurrent verdicts share one commit.
-struct Keep {
-    pool: PgPool,
-    clock: Clock,
-}
-
-impl Commit for Keep {
-    type Item = Record;
-    type Outcome = ();
-
-    async fn commit(&self, records: &[Record]) -> Result<Vec<()>, sqlx::Error> {
-        deliveries::record(&self.pool, records, self.clock.now()).await?;
-        Ok(vec![(); records.len()])
     }
 }

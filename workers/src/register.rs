@@ -7,6 +7,7 @@ use herald_jobs::message_type::Lane;
 use herald_producers::push::Pusher;
 use herald_producers::relay::Relay;
 use herald_queue::{ConsumerHandle, WorkerOptions};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,9 @@ use crate::deliver::{DeliverContext, email};
 use crate::periodic::periodic;
 use crate::send::{SendContext, record_dead, send};
 use crate::settings::Registry;
+
+/// Copies under way for each SMTP session.
+const PER_SESSION: usize = 6;
 
 /// A worker ended although nobody had told it to.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +56,8 @@ macro_rules! employ {
 /// A worker died. The others were stopped; the process should end, so that its supervisor starts it anew.
 pub async fn run(context: Context, stop: CancellationToken) -> Result<(), WorkerDied> {
     let Context { pool, alert_pool, queues, clock, directory, options, .. } = context.clone();
-    let mut crew = Crew { tasks: JoinSet::new(), handles: Vec::new(), stop: stop.child_token() };
+    let (tasks, handles) = (JoinSet::new(), Vec::new());
+    let mut crew = Crew { tasks, handles, stop: stop.child_token(), place: Handle::current() };
 
     let emails: Arc<HashMap<Lane, Pusher<_>>> = Arc::new(
         queues
@@ -64,7 +69,17 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
     let registry = Arc::new(Registry::new(pool.clone()));
     let mut senders = Vec::new();
 
+    // A thread of its own: no alert waits until a batch of others is decoded or rendered.
+    let alerts = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("herald-alerts")
+        .enable_all()
+        .build()
+        .map_err(|error| WorkerDied { name: "of alerts".into(), reason: error.to_string() })?;
+
     for &lane in Lane::ALL {
+        crew.place = if lane == Lane::Alert { alerts.handle().clone() } else { Handle::current() };
+        let _spawn_there = crew.place.enter();
         let pool = if lane == Lane::Alert { &alert_pool } else { &pool };
         let data = SendContext {
             pool: pool.clone(),
@@ -73,7 +88,8 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
             emails: emails.clone(),
         };
         let batches = WorkerOptions {
-            concurrency: options.commits,
+            // Bulk leaves the other processors to what somebody waits for.
+            concurrency: if lane == Lane::Bulk { 1 } else { options.commits },
             batch: options.batch,
             takeover_after: options.takeover_after,
             on_dead: Some(Arc::new(record_dead(pool.clone()))),
@@ -86,10 +102,13 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
             clock.clone(),
             registry.clone(),
             options.message_id_domain.clone(),
+            options.sessions,
         );
         senders.push(data.clone());
+        // More copies than sessions: while some are on the wire, others are claimed and recorded, in groups.
         let sessions = WorkerOptions {
-            concurrency: options.sessions,
+            concurrency: PER_SESSION * options.sessions,
+            prefetch: Some(PER_SESSION * options.sessions),
             takeover_after: options.takeover_after,
             ..WorkerOptions::default()
         };
@@ -109,6 +128,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
         sender.close().await;
     }
     follow.abort();
+    alerts.shutdown_background();
     if relay.await.is_err() && ended.is_ok() {
         return Err(WorkerDied { name: "relay".into(), reason: "it panicked".into() });
     }
@@ -119,6 +139,8 @@ struct Crew {
     tasks: JoinSet<(String, String)>,
     handles: Vec<ConsumerHandle>,
     stop: CancellationToken,
+    /// Where the next is employed.
+    place: Handle,
 }
 
 impl Crew {
@@ -129,10 +151,11 @@ impl Crew {
         worker: impl Future<Output = Result<(), apalis::prelude::WorkerError>> + Send + 'static,
     ) {
         self.handles.push(handle);
-        self.tasks.spawn(async move {
+        let work = async move {
             let end = worker.await;
             (name, end.map_or_else(|error| error.to_string(), |()| "it ended".to_owned()))
-        });
+        };
+        self.tasks.spawn_on(work, &self.place);
     }
 
     /// Waits for the order to stop, or for a worker that ends without it; then for all to end, no longer than `grace`.

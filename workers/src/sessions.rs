@@ -1,7 +1,9 @@
 //! Open SMTP sessions, used again while they last.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::smtp::{Fault, Server, Session};
 
@@ -10,34 +12,63 @@ const REVALIDATE: Duration = Duration::from_secs(5);
 /// How long a session may rest; many servers close it after a minute.
 const REST: Duration = Duration::from_secs(50);
 
-/// The sessions of one lane. There are never more than deliveries under way.
-#[derive(Default)]
+/// The sessions of one lane, never more than there are places.
 pub struct Sessions {
+    places: Arc<Semaphore>,
     resting: Mutex<Vec<(Server, Session)>>,
+    /// Held while somebody finds out whether the server can be used at all.
+    trying: tokio::sync::Mutex<()>,
+    most: usize,
 }
 
-/// A session and whether it has carried mail before.
+/// A session, its place, and whether it has carried mail before.
 pub struct Lent {
     /// To send by.
     pub session: Session,
     /// The server may have closed it meanwhile.
     pub reused: bool,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Sessions {
-    /// A session with `server`: one that rests, or a new one.
+    /// At most `most` sessions at once.
+    pub fn new(most: usize) -> Self {
+        let places = Arc::new(Semaphore::new(most));
+        Self { places, resting: Mutex::default(), trying: tokio::sync::Mutex::default(), most }
+    }
+
+    /// Whether the server can be used, as far as is known: while no session is open, one is opened.
+    ///
+    /// # Errors
+    /// The server cannot be used.
+    pub async fn ready(&self, server: &Server) -> Result<(), Fault> {
+        let _one = self.trying.lock().await;
+        if self.places.available_permits() == self.most && self.is_empty() {
+            let lent = self.get(server).await?;
+            self.put(server, lent);
+        }
+        Ok(())
+    }
+
+    /// A session with `server`, as soon as there is a place: one that rests, or a new one.
     ///
     /// # Errors
     /// The server cannot be used.
     pub async fn get(&self, server: &Server) -> Result<Lent, Fault> {
+        // The semaphore is never closed.
+        let place = self.places.clone().acquire_owned().await.ok();
         while let Some((same, mut session)) = self.take(server) {
             let stands = same && session.idle_for() < REST;
             if stands && (session.idle_for() < REVALIDATE || session.revalidate().await) {
-                return Ok(Lent { session, reused: true });
+                return Ok(Lent { session, reused: true, _place: place });
             }
             tokio::spawn(session.quit());
         }
-        Ok(Lent { session: Session::open(server).await?, reused: false })
+        Ok(Lent { session: Session::open(server).await?, reused: false, _place: place })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// The session that rested last, and whether it is one with `server`.
@@ -46,10 +77,10 @@ impl Sessions {
         Some((of == *server, session))
     }
 
-    /// Gives a session back.
-    pub fn put(&self, server: &Server, session: Session) {
-        if session.is_usable() {
-            self.resting.lock().unwrap_or_else(PoisonError::into_inner).push((server.clone(), session));
+    /// Gives a session back, and its place.
+    pub fn put(&self, server: &Server, lent: Lent) {
+        if lent.session.is_usable() {
+            self.resting.lock().unwrap_or_else(PoisonError::into_inner).push((server.clone(), lent.session));
         }
     }
 

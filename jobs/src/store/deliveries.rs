@@ -42,41 +42,6 @@ pub struct Claimed {
     pub headers: Vec<String>,
 }
 
-/// Claims pending copies whose message exists and whose time has come: each for one holder, until `lease` passes.
-///
-/// # Errors
-/// The database cannot be reached.
-pub async fn claim(
-    executor: impl PgExecutor<'_>,
-    ids: &[DeliveryId],
-    token: Uuid,
-    now: DateTime<Utc>,
-    lease: TimeDelta,
-) -> Result<Vec<Claimed>, sqlx::Error> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    sqlx::query_as!(
-        Claimed,
-        r#"update herald.delivery d
-           set state = 'sending', lease_token = $2, lease_until = $4, attempts = attempts + 1
-           from herald.message m
-           where d.id = any($1) and d.state = 'pending' and d.next_attempt_at <= $3 and m.id = d.message_id
-           returning d.id, d.lease_token as "lease_token!", d.address, d.display_name, d.mode, d.attempts, d.unknowns, d.created_at,
-                     m.on_unknown, m.id as message_id, m.subject, coalesce(m.external_message, m.message_text) as "text!",
-                     m.created_at as message_created_at,
-                     array(select o.mode || ' ' || o.address from herald.delivery o
-                           where o.message_id = d.message_id and o.channel = d.channel and d.with_message and o.with_message
-                             and o.id <> d.id and o.mode <> 'bcc' and o.address <> ''
-                           order by o.id) as "headers!""#,
-        &ids,
-        token,
-        // A copy made a moment ago on another machine is due here too.
-        now + TimeDelta::seconds(2),
-        now + lease
-    )
-    .fetch_all(executor)
-    .await
-}
-
 /// Prolongs a claim. `false`: it is no longer ours.
 ///
 /// # Errors
@@ -115,21 +80,37 @@ pub struct Record {
     pub started_at: DateTime<Utc>,
 }
 
-/// Records how attempts ended. A record whose claim has passed to another changes nothing. Safe to repeat.
+/// Who claims, and until when.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease {
+    /// Proves the claim.
+    pub token: Uuid,
+    /// When it was made.
+    pub from: DateTime<Utc>,
+    /// When others may think that its holder has died.
+    pub until: DateTime<Utc>,
+}
+
+/// Records how attempts ended, and claims pending copies whose message exists and whose time has come, in one statement and so
+/// in one commit. A record whose claim has passed to another changes nothing. Safe to repeat: a claim whose answer was lost
+/// expires.
 ///
 /// # Errors
-/// The database cannot be reached.
-pub async fn record(
+/// The database cannot be reached; then nothing was claimed or recorded, or the answer was lost.
+pub async fn record_and_claim(
     executor: impl PgExecutor<'_>,
-    records: &[Record],
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
+    records: &[&Record],
+    claims: &[DeliveryId],
+    lease: Lease,
+) -> Result<Vec<Claimed>, sqlx::Error> {
     macro_rules! column {
         ($record:ident => $value:expr) => {
             &records.iter().map(|$record| $value).collect::<Vec<_>>()
         };
     }
-    sqlx::query!(
+    let claims: Vec<Uuid> = claims.iter().map(|id| id.0).collect();
+    sqlx::query_as!(
+        Claimed,
         r#"with verdict as materialized (
              select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int4[], $5::text[], $6::text[], $7::timestamptz[],
                                   $8::timestamptz[])
@@ -143,13 +124,30 @@ pub async fn record(
                  lease_token = null, lease_until = null,
                  finished_at = case when v.state <> 'pending' then $9::timestamptz end
              from verdict v
-             where d.id = v.id and d.lease_token = v.token and d.state = 'sending'
-             returning d.id
+             where d.id = any($1) and d.id = v.id and d.lease_token = v.token and d.state = 'sending'
+             returning d.id, v.started_at, v.outcome, v.code, v.reply
+         ), kept as (
+             insert into herald.delivery_attempt (delivery_id, number, started_at, finished_at, outcome, code, reply)
+             select r.id, (select coalesce(max(number), 0) + 1 from herald.delivery_attempt a where a.delivery_id = r.id),
+                    started_at, $9, outcome, code, reply
+             from recorded r
+         ), claimed as (
+             update herald.delivery d
+             set state = 'sending', lease_token = $10, lease_until = $11, attempts = attempts + 1
+             where id = any($12) and state = 'pending' and next_attempt_at <= $13
+               and (select true from herald.message m where m.id = message_id)
+             returning d.*
          )
-         insert into herald.delivery_attempt (delivery_id, number, started_at, finished_at, outcome, code, reply)
-         select v.id, (select coalesce(max(number), 0) + 1 from herald.delivery_attempt a where a.delivery_id = v.id),
-                v.started_at, $9, v.outcome, v.code, v.reply
-         from verdict v where v.id in (select id from recorded)"#,
+         select d.id, d.lease_token as "lease_token!", d.address, d.display_name, d.mode, d.attempts, d.unknowns, d.created_at,
+                m.on_unknown, d.message_id, m.subject, m.text as "text!", m.created_at as message_created_at,
+                array(select o.mode || ' ' || o.address from herald.delivery o
+                      where o.message_id = d.message_id and o.channel = d.channel and d.with_message and o.with_message
+                        and o.id <> d.id and o.mode <> 'bcc' and o.address <> ''
+                      order by o.id) as "headers!"
+         from claimed d cross join lateral (
+             select on_unknown, subject, coalesce(external_message, message_text) as text, created_at
+             from herald.message m where m.id = d.message_id limit 1
+         ) m"#,
         column!(record => record.id),
         column!(record => record.lease_token),
         column!(record => record.verdict.outcome.as_str()) as &[&str],
@@ -158,11 +156,15 @@ pub async fn record(
         column!(record => record.state.as_str()) as &[&str],
         column!(record => record.next_attempt_at),
         column!(record => record.started_at),
-        now
+        lease.from,
+        lease.token,
+        lease.until,
+        &claims,
+        // A copy made a moment ago on another machine is due here too.
+        lease.from + TimeDelta::seconds(2)
     )
-    .execute(executor)
-    .await?;
-    Ok(())
+    .fetch_all(executor)
+    .await
 }
 
 /// Claims that fell silent: the outcome is unknown. Sent once more where the message's type says so and it is the first
@@ -173,16 +175,17 @@ pub async fn record(
 pub async fn expire_leases(executor: impl PgExecutor<'_>, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
     let expired = sqlx::query!(
         r#"with silent as materialized (
-             select d.id, d.unknowns = 0 and coalesce(m.on_unknown = $2, false) as again
-             from herald.delivery d left join herald.message m on m.id = d.message_id
-             where d.state = 'sending' and d.lease_until < $1
-             limit 1000 for update of d skip locked
+             select id, unknowns = 0
+                        and coalesce((select m.on_unknown = $2 from herald.message m where m.id = message_id), false) as again
+             from herald.delivery
+             where state = 'sending' and lease_until < $1
+             limit 1000 for update skip locked
          ), expired as (
              update herald.delivery d
              set state = case when again then 'pending' else 'unknown' end, unknowns = unknowns + 1,
                  reason = 'The worker that was sending this fell silent.', next_attempt_at = $1, pushed_at = null,
                  lease_token = null, lease_until = null, finished_at = case when not again then $1 end
-             from silent where d.id = silent.id
+             from silent where d.id = any(array(select id from silent)) and d.id = silent.id
              returning d.id
          )
          insert into herald.delivery_attempt (delivery_id, number, started_at, finished_at, outcome, reply)
@@ -211,18 +214,18 @@ pub async fn take_unpushed(
     // A copy that was asked for before its message came waits a moment, longer the longer it has waited.
     sqlx::query_scalar!(
         r#"with due as materialized (
-             select id, created_at, exists (select from herald.message m where m.id = message_id) as ready
+             select id, created_at, (select true from herald.message m where m.id = message_id) as ready
              from herald.delivery
              where channel = $1 and lane = $2 and state = 'pending' and pushed_at is null and next_attempt_at <= $3
              order by next_attempt_at limit $4
          ), postponed as (
              update herald.delivery d
              set next_attempt_at = $3 + least(greatest($3 - due.created_at, interval '50 ms'), interval '60 s')
-             from due where d.id = due.id and not ready
+             from due where d.id = any(array(select id from due)) and d.id = due.id and ready is null
          )
-         update herald.delivery d set pushed_at = clock_timestamp()
-         from due where d.id = due.id and ready
-         returning d.id"#,
+         update herald.delivery set pushed_at = clock_timestamp()
+         where id = any(array(select id from due where ready))
+         returning id"#,
         channel.as_str(),
         lane.as_str(),
         now,
