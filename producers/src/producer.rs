@@ -129,7 +129,7 @@ impl Producer {
             Key::Fresh => {}
         }
         let (lane, pushed) = (accepting.lane, accepting.pushed);
-        let answers = store::outbox::accept(&mut *transaction, &[accepting]).await?;
+        let answers = store::outbox::accept(&mut transaction, &[accepting]).await?;
         answers.into_iter().try_for_each(refuse_stranger)?;
         transaction.commit().await?;
         if pushed {
@@ -316,6 +316,12 @@ struct Accept {
     pool: PgPool,
 }
 
+impl Accept {
+    async fn once(&self, items: &[Accepting]) -> Result<Vec<Accepted>, sqlx::Error> {
+        store::outbox::accept(&mut *self.pool.acquire().await?, items).await
+    }
+}
+
 impl Commit for Accept {
     type Item = Accepting;
     type Outcome = Accepted;
@@ -324,7 +330,7 @@ impl Commit for Accept {
     async fn commit(&self, items: &[Accepting]) -> Result<Vec<Accepted>, sqlx::Error> {
         let begun = std::time::Instant::now();
         loop {
-            match store::outbox::accept(&self.pool, items).await {
+            match self.once(items).await {
                 Err(error) if is_outage(&error) && begun.elapsed() < PATIENCE => {
                     tracing::info!("Tries again to accept a group of {}: {error}", items.len());
                     tokio::time::sleep(Duration::from_millis(100)).await;

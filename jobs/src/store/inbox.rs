@@ -203,6 +203,9 @@ pub async fn act(
     .await
 }
 
+/// The notification that stands for all recipients.
+pub(super) const EVERYONE: &str = "*";
+
 /// Tells whose inbox changes, as it happens.
 pub struct Changes {
     listener: PgListener,
@@ -213,7 +216,7 @@ pub struct Changes {
 pub enum Change {
     /// These recipients' inboxes changed.
     Of(Vec<i64>),
-    /// The connection was lost and made again: any inbox may have changed in between.
+    /// Any inbox may have changed: too many to name, or the connection was lost and made again.
     Any,
 }
 
@@ -234,6 +237,7 @@ impl Changes {
     /// The database cannot be reached; listen anew.
     pub async fn next(&mut self) -> Result<Change, sqlx::Error> {
         Ok(match self.listener.try_recv().await? {
+            Some(told) if told.payload() == EVERYONE => Change::Any,
             Some(told) => Change::Of(told.payload().split(',').filter_map(|id| id.parse().ok()).collect()),
             None => Change::Any,
         })

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::address::{Channel, EmailMode};
@@ -69,74 +69,127 @@ pub struct NewCopy {
 ///
 /// # Errors
 /// The database cannot be reached, or refuses one of the rows; then none is inserted.
-pub async fn insert(executor: impl PgExecutor<'_>, rows: &[NewRow]) -> Result<(), sqlx::Error> {
-    macro_rules! column {
-        ($row:ident => $value:expr) => {
-            &rows.iter().map(|$row| $value).collect::<Vec<_>>()
-        };
+pub async fn insert(pool: &PgPool, rows: &[NewRow]) -> Result<(), sqlx::Error> {
+    let mut rows: Vec<&NewRow> = rows.iter().collect();
+    // Groups that lock in one order do not deadlock. A job can stand in the queue twice.
+    rows.sort_unstable_by_key(|row| row.id.0);
+    rows.dedup_by_key(|row| row.id.0);
+    while let Err(error) = insert_new(pool, &rows).await {
+        // Somebody did this before. `on conflict` would cost every group a sixth of its time for what follows a crash.
+        if !error.as_database_error().is_some_and(|error| error.constraint() == Some("message_pkey")) {
+            return Err(error);
+        }
+        let there = finished(pool, &rows).await?;
+        rows.retain(|row| !there.contains(&row.id.0));
+    }
+    Ok(())
+}
+
+/// Which of these messages are in their inboxes; what was accepted twice is deleted from the outbox.
+async fn finished(pool: &PgPool, rows: &[&NewRow]) -> Result<Vec<Uuid>, sqlx::Error> {
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
+    sqlx::query_scalar!(
+        r#"with finished as materialized (select id from herald.message where id = any($1)),
+                deleted as (delete from herald.outbox where id = any(array(select id from finished)))
+           select id from finished"#,
+        &ids
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// The statement of [`insert`], with or without what permits and copies need: most groups have neither.
+macro_rules! insert_statement {
+    ($permits:tt, $permitted:tt, $rows:expr, $($more:expr),*) => {{
+        macro_rules! column {
+            ($row:ident => $value:expr) => {
+                &$rows.iter().map(|$row| $value).collect::<Vec<_>>()
+            };
+        }
+        let kinds = kinds($rows);
+        macro_rules! kind {
+            ($kind:ident => $value:expr) => {
+                &kinds.iter().map(|$kind| $value).collect::<Vec<_>>()
+            };
+        }
+        sqlx::query!(
+            "with " + $permits + "inserted as (
+                 insert into herald.message (id, recipient_id, message_type, alert, required_action, choice_set, action_url,
+                     complete_on, on_unknown, lane, subject, message_text, external_message, sender, sender_instance,
+                     action_parameters, created_at, expires_at, batch_id)
+                 select id, recipient_id, message_type, alert, required_action, choice_set, action_url, complete_on,
+                        on_unknown, lane, subject, message_text, external_message, sender, sender_instance,
+                        action_parameters, created_at, expires_at, batch_id
+                 from unnest($1::uuid[], $2::int8[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                             $9::text[], $10::jsonb[], $11::timestamptz[], $12::timestamptz[], $13::uuid[])
+                      as m(id, recipient_id, message_type, lane, subject, message_text, external_message, sender,
+                           sender_instance, action_parameters, created_at, expires_at, batch_id)
+                 join unnest($14::text[], $15::bool[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[])
+                      as k(code, alert, required_action, choice_set, action_url, complete_on, on_unknown)
+                      on k.code = m.message_type" + $permitted + "
+             select pg_notify('herald_inbox', $21)::text as told",
+            column!(row => row.id.0),
+            column!(row => row.recipient_id),
+            column!(row => row.message_type.code.as_str()) as &[&str],
+            column!(row => row.lane.as_str()) as &[&str],
+            column!(row => row.subject.as_str()) as &[&str],
+            column!(row => row.message_text.as_str()) as &[&str],
+            column!(row => row.external_message.as_deref()) as &[Option<&str>],
+            column!(row => row.sender.as_str()) as &[&str],
+            column!(row => row.sender_instance.as_deref()) as &[Option<&str>],
+            column!(row => row.action_parameters.as_ref()) as &[Option<&Value>],
+            column!(row => row.created_at),
+            column!(row => row.expires_at) as &[Option<DateTime<Utc>>],
+            column!(row => row.batch_id) as &[Option<Uuid>],
+            kind!(kind => kind.code.as_str()) as &[&str],
+            kind!(kind => kind.delivery_method == DeliveryMethod::Alert),
+            kind!(kind => kind.required_action.as_str()) as &[&str],
+            kind!(kind => kind.choice_set.as_deref()) as &[Option<&str>],
+            kind!(kind => kind.action_url.as_deref()) as &[Option<&str>],
+            kind!(kind => kind.complete_on.as_str()) as &[&str],
+            kind!(kind => kind.on_unknown.as_str()) as &[&str],
+            recipients($rows),
+            $($more),*
+        )
+    }};
+}
+
+async fn insert_new(pool: &PgPool, rows: &[&NewRow]) -> Result<(), sqlx::Error> {
+    if rows.iter().all(|row| !row.needs_permit && row.copies.is_empty()) {
+        insert_statement!("", ")", rows,).fetch_one(pool).await?;
+        return Ok(());
     }
     let copies: Vec<(&NewRow, &NewCopy)> =
-        rows.iter().flat_map(|row| row.copies.iter().map(move |copy| (row, copy))).collect();
+        rows.iter().flat_map(|&row| row.copies.iter().map(move |copy| (row, copy))).collect();
     macro_rules! copies {
         ($row:ident, $copy:ident => $value:expr) => {
             &copies.iter().map(|&($row, $copy)| $value).collect::<Vec<_>>()
         };
     }
+    let free: Vec<Uuid> = rows.iter().filter(|row| !row.needs_permit).map(|row| row.id.0).collect();
     let permits: Vec<Uuid> = rows.iter().filter(|row| row.needs_permit).map(|row| row.id.0).collect();
-    sqlx::query!(
-        r#"with permit as (
-             delete from herald.outbox where id = any($1) returning id
-         ), inserted as (
-             insert into herald.message (id, recipient_id, message_type, alert, required_action, choice_set, action_url,
-                 complete_on, on_unknown, lane, subject, message_text, external_message, sender, sender_instance,
-                 action_parameters, created_at, expires_at, batch_id)
-             select id, recipient_id, message_type, alert, required_action, choice_set, action_url, complete_on, on_unknown,
-                    lane, subject, message_text, external_message, sender, sender_instance, action_parameters, created_at,
-                    expires_at, batch_id
-             from unnest($2::uuid[], $3::bool[], $4::int8[], $5::text[], $6::bool[], $7::text[], $8::text[], $9::text[],
-                         $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
-                         $17::text[], $18::jsonb[], $19::timestamptz[], $20::timestamptz[], $21::uuid[])
-                  as m(id, needs_permit, recipient_id, message_type, alert, required_action, choice_set, action_url,
-                       complete_on, on_unknown, lane, subject, message_text, external_message, sender, sender_instance,
-                       action_parameters, created_at, expires_at, batch_id)
-             where not needs_permit or id in (select id from permit)
-             on conflict (id) do nothing
-             returning id, recipient_id
+    insert_statement!(
+        "deleted as (
+             delete from herald.outbox where id = any($22) returning id
+         ), permit as materialized (
+             select id from deleted union all select unnest($23::uuid[])
+         ), ",
+        " where id in (select id from permit)
          ), copied as (
              insert into herald.delivery (id, message_id, channel, address, display_name, mode, lane, state, reason,
                                           next_attempt_at, pushed_at, created_at, finished_at)
              select c.id, message_id, channel, coalesce(address, ''), display_name, mode, lane,
                     case when suppressed is null then 'pending' else 'suppressed' end, suppressed,
                     now(), case when pushed then now() end, now(), case when suppressed is not null then now() end
-             from unnest($22::uuid[], $23::uuid[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[],
-                         $30::bool[])
+             from unnest($24::uuid[], $25::uuid[], $26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::text[],
+                         $32::bool[])
                   as c(id, message_id, channel, address, display_name, mode, lane, suppressed, pushed)
-             where message_id in (select id from inserted)
+             where message_id in (select id from permit)
              on conflict on constraint delivery_one_copy do nothing
-         )
-         select pg_notify('herald_inbox', string_agg(distinct recipient_id::text, ','))::text as notified
-         from inserted having count(*) > 0"#,
+         )",
+        rows,
         &permits,
-        column!(row => row.id.0),
-        column!(row => row.needs_permit),
-        column!(row => row.recipient_id),
-        column!(row => row.message_type.code.as_str()) as &[&str],
-        column!(row => row.message_type.delivery_method == DeliveryMethod::Alert),
-        column!(row => row.message_type.required_action.as_str()) as &[&str],
-        column!(row => row.message_type.choice_set.as_deref()) as &[Option<&str>],
-        column!(row => row.message_type.action_url.as_deref()) as &[Option<&str>],
-        column!(row => row.message_type.complete_on.as_str()) as &[&str],
-        column!(row => row.message_type.on_unknown.as_str()) as &[&str],
-        column!(row => row.lane.as_str()) as &[&str],
-        column!(row => row.subject.as_str()) as &[&str],
-        column!(row => row.message_text.as_str()) as &[&str],
-        column!(row => row.external_message.as_deref()) as &[Option<&str>],
-        column!(row => row.sender.as_str()) as &[&str],
-        column!(row => row.sender_instance.as_deref()) as &[Option<&str>],
-        column!(row => row.action_parameters.as_ref()) as &[Option<&Value>],
-        column!(row => row.created_at),
-        column!(row => row.expires_at) as &[Option<DateTime<Utc>>],
-        column!(row => row.batch_id) as &[Option<Uuid>],
+        &free,
         copies!(_row, copy => copy.id.0),
         copies!(row, _copy => row.id.0),
         copies!(_row, copy => copy.channel.as_str()) as &[&str],
@@ -145,11 +198,33 @@ pub async fn insert(executor: impl PgExecutor<'_>, rows: &[NewRow]) -> Result<()
         copies!(_row, copy => copy.mode.as_str()) as &[&str],
         copies!(row, _copy => row.lane.as_str()) as &[&str],
         copies!(_row, copy => copy.suppressed) as &[Option<&str>],
-        copies!(row, _copy => row.pushed),
+        copies!(row, _copy => row.pushed)
     )
-    .fetch_optional(executor)
+    .fetch_one(pool)
     .await?;
     Ok(())
+}
+
+/// The types of these messages, each once.
+fn kinds<'a>(rows: &[&'a NewRow]) -> Vec<&'a MessageType> {
+    let mut kinds: Vec<&MessageType> = Vec::new();
+    for row in rows {
+        if kinds.last().is_none_or(|last| last.code != row.message_type.code)
+            && !kinds.iter().any(|kind| kind.code == row.message_type.code)
+        {
+            kinds.push(&row.message_type);
+        }
+    }
+    kinds
+}
+
+/// Whose inboxes change, as a notification names them: Postgres takes up to 8,000 bytes.
+fn recipients(rows: &[&NewRow]) -> String {
+    let mut recipients: Vec<i64> = rows.iter().map(|row| row.recipient_id).collect();
+    recipients.sort_unstable();
+    recipients.dedup();
+    let list = recipients.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+    if list.len() < 8_000 { list } else { super::inbox::EVERYONE.to_owned() }
 }
 
 /// How a message stands, for whoever sent it.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, Executor as _};
 
 /// A query that could not be carried out, and the connections it needs: callers hold no SQL of their own.
 pub use sqlx::{Error, PgPool};
@@ -25,6 +26,14 @@ pub mod users;
 /// How long to wait for a free connection before the database counts as not available.
 const ACQUIRE: Duration = Duration::from_secs(5);
 
+/// For how long an idle connection is taken to stand.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// All statements here go by an index and are used again and again: each is planned once. A plan that was made while a table
+/// was small must not read all of it when it has grown, so rows of tables are found by `id = any(...)` and by scalar or lateral
+/// subqueries, which no plan turns into a join over the whole table.
+const PLANS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off";
+
 /// Connections to Herald's database, made when they are needed: at most `size`, named `name` in `pg_stat_activity`.
 ///
 /// # Errors
@@ -34,6 +43,12 @@ pub fn pool(url: &str, name: &str, size: u32) -> Result<PgPool, sqlx::Error> {
     Ok(PgPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(ACQUIRE)
+        // A connection that was in use a moment ago need not be asked whether it still stands.
+        .test_before_acquire(false)
+        .before_acquire(|connection, metadata| {
+            Box::pin(async move { Ok(metadata.idle_for < FRESH || connection.ping().await.is_ok()) })
+        })
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(PLANS).await.map(drop) }))
         .connect_lazy_with(options.application_name(&format!("herald {name}"))))
 }
 

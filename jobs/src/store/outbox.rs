@@ -1,7 +1,9 @@
 //! Accepted sends that are not in an inbox yet.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use crate::id::MessageId;
@@ -44,25 +46,63 @@ pub enum Accepted {
 /// # Errors
 /// The database cannot be reached.
 pub async fn accept(
-    executor: impl PgExecutor<'_>,
+    connection: &mut PgConnection,
     sends: &[Accepting],
 ) -> Result<Vec<Accepted>, sqlx::Error> {
-    let ids: Vec<Uuid> = sends.iter().map(|send| send.id.0).collect();
-    let lanes: Vec<&str> = sends.iter().map(|send| send.lane.as_str()).collect();
-    let payloads: Vec<&str> = sends.iter().map(|send| send.payload.as_str()).collect();
-    let recipients: Vec<&str> = sends.iter().map(|send| send.recipient.as_str()).collect();
-    let senders: Vec<Option<&str>> = sends.iter().map(|send| send.sending_user.as_deref()).collect();
-    let due: Vec<Option<DateTime<Utc>>> = sends.iter().map(|send| send.due_at).collect();
-    let pushed: Vec<bool> = sends.iter().map(|send| send.pushed).collect();
-    let batches: Vec<Option<Uuid>> = sends.iter().map(|send| send.batch_id).collect();
-    // Both checks count as one with the insert: a user deactivated before this statement gets nothing.
+    macro_rules! column {
+        ($send:ident => $value:expr) => {
+            &sends.iter().map(|$send| $value).collect::<Vec<_>>()
+        };
+    }
+    // The checks count as one with the insert: a user deactivated before this statement gets nothing.
+    let accepted = sqlx::query_scalar!(
+        r#"insert into herald.outbox (id, lane, payload, due_at, pushed_at, batch_id)
+           select id, lane, payload::json, coalesce(due_at, now()), case when pushed then now() end, batch_id
+           from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::bool[], $8::uuid[])
+                as s(id, lane, payload, recipient, sender, due_at, pushed, batch_id)
+           where (select active from herald.app_user u where u.username = s.recipient)
+             and (s.sender is null or (select true from herald.app_user u where u.username = s.sender))
+           on conflict (id) do nothing
+           returning id"#,
+        column!(send => send.id.0),
+        column!(send => send.lane.as_str()) as &[&str],
+        column!(send => send.payload.as_str()) as &[&str],
+        column!(send => send.recipient.as_str()) as &[&str],
+        column!(send => send.sending_user.as_deref()) as &[Option<&str>],
+        column!(send => send.due_at) as &[Option<DateTime<Utc>>],
+        column!(send => send.pushed),
+        column!(send => send.batch_id) as &[Option<Uuid>]
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if accepted.len() == sends.len() {
+        return Ok(vec![Accepted::Yes; sends.len()]);
+    }
+    let accepted: HashSet<Uuid> = accepted.into_iter().collect();
+    let left: Vec<&Accepting> = sends.iter().filter(|send| !accepted.contains(&send.id.0)).collect();
+    let mut explained = accept_or_explain(connection, &left).await?.into_iter();
+    let answers = sends
+        .iter()
+        .map(|send| if accepted.contains(&send.id.0) { Some(Accepted::Yes) } else { explained.next() });
+    answers.collect::<Option<_>>().ok_or_else(|| sqlx::Error::Protocol("not every send was answered".into()))
+}
+
+/// Accepts these sends too, and says of each why not. A send that was accepted before is accepted.
+async fn accept_or_explain(
+    connection: &mut PgConnection,
+    sends: &[&Accepting],
+) -> Result<Vec<Accepted>, sqlx::Error> {
+    macro_rules! column {
+        ($send:ident => $value:expr) => {
+            &sends.iter().map(|$send| $value).collect::<Vec<_>>()
+        };
+    }
     let checked = sqlx::query!(
         r#"with send as materialized (
-             select s.*, r.active is true as has_recipient, s.sender is null or u.id is not null as has_sender
+             select s.*, coalesce((select active from herald.app_user u where u.username = s.recipient), false) as has_recipient,
+                    s.sender is null or (select true from herald.app_user u where u.username = s.sender) is true as has_sender
              from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::bool[], $8::uuid[])
                   with ordinality as s(id, lane, payload, recipient, sender, due_at, pushed, batch_id, n)
-             left join herald.app_user r on r.username = s.recipient
-             left join herald.app_user u on u.username = s.sender
          ), accepted as (
              insert into herald.outbox (id, lane, payload, due_at, pushed_at, batch_id)
              select id, lane, payload::json, coalesce(due_at, now()), case when pushed then now() end, batch_id
@@ -70,16 +110,16 @@ pub async fn accept(
              on conflict (id) do nothing
          )
          select has_recipient as "has_recipient!", has_sender as "has_sender!" from send order by n"#,
-        &ids,
-        &lanes as &[&str],
-        &payloads as &[&str],
-        &recipients as &[&str],
-        &senders as &[Option<&str>],
-        &due as &[Option<DateTime<Utc>>],
-        &pushed,
-        &batches as &[Option<Uuid>]
+        column!(send => send.id.0),
+        column!(send => send.lane.as_str()) as &[&str],
+        column!(send => send.payload.as_str()) as &[&str],
+        column!(send => send.recipient.as_str()) as &[&str],
+        column!(send => send.sending_user.as_deref()) as &[Option<&str>],
+        column!(send => send.due_at) as &[Option<DateTime<Utc>>],
+        column!(send => send.pushed),
+        column!(send => send.batch_id) as &[Option<Uuid>]
     )
-    .fetch_all(executor)
+    .fetch_all(connection)
     .await?;
     Ok(checked
         .into_iter()
