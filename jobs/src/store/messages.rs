@@ -76,7 +76,7 @@ pub async fn insert(pool: &PgPool, rows: &[NewRow]) -> Result<(), sqlx::Error> {
     rows.dedup_by_key(|row| row.id.0);
     while let Err(error) = insert_new(pool, &rows).await {
         // Somebody did this before. `on conflict` would cost every group a sixth of its time for what follows a crash.
-        if !error.as_database_error().is_some_and(|error| error.constraint() == Some("message_pkey")) {
+        if error.as_database_error().is_none_or(|error| error.constraint() != Some("message_pkey")) {
             return Err(error);
         }
         let there = finished(pool, &rows).await?;

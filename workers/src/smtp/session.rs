@@ -64,8 +64,7 @@ impl Session {
 
     /// Sends one mail to one recipient: MAIL, RCPT, DATA, the message, the final dot.
     ///
-    /// `message` is a whole mail, its lines ended by CRLF. `still_mine` is asked just before DATA, the last moment
-    /// at which nothing has been sent for certain; false ends in [`Verdict::Abandoned`]. When this future is dropped
+    /// `message` is a whole mail, its lines ended by CRLF. `still_mine` is asked just before the message; false ends in [`Verdict::Abandoned`]. When this future is dropped
     /// before it is done, the outcome is unknown and the session is no longer usable.
     pub async fn send(
         &mut self,
@@ -126,11 +125,22 @@ impl Session {
         message: &[u8],
         still_mine: impl AsyncFnOnce() -> bool,
     ) -> Result<Ending, Ending> {
-        self.envelope(from, to, message).await?;
-        if !still_mine().await {
-            return Ok(Ending { verdict: Verdict::Abandoned, after: After::Reset });
+        let mail = self.mail_command(from, to, message);
+        let rcpt = format!("RCPT TO:<{to}>");
+        if self.extensions.pipelining {
+            self.ask_at_once(&mail, &rcpt).await?;
+            if !still_mine().await {
+                // The server waits for the message: only a lost connection ends that without one.
+                return Ok(Ending { verdict: Verdict::Abandoned, after: After::Gone });
+            }
+        } else {
+            passed(Step::Mail, self.wire.command(&mail).await)?;
+            passed(Step::Rcpt, self.wire.command(&rcpt).await)?;
+            if !still_mine().await {
+                return Ok(Ending { verdict: Verdict::Abandoned, after: After::Reset });
+            }
+            passed(Step::Data, self.wire.command("DATA").await)?;
         }
-        passed(Step::Data, self.wire.command("DATA").await)?;
         self.wire.message(message).await.map_err(|unwritten| match unwritten {
             Unwritten::Lost(lost) => Ending::by_loss(Step::Body, &lost),
             Unwritten::Interrupted(reply) => Ending::by_reply(Step::Body, &reply),
@@ -140,20 +150,17 @@ impl Session {
         Ok(Ending { verdict: Verdict::Sent { reply: reply.to_string() }, after: After::Ready })
     }
 
-    /// MAIL and RCPT: in one go where the server allows it (RFC 2920), which spares the wait for a reply.
-    async fn envelope(&mut self, from: &Address, to: &Address, message: &[u8]) -> Result<(), Ending> {
-        let mail = self.mail_command(from, to, message);
-        let rcpt = format!("RCPT TO:<{to}>");
-        if self.extensions.pipelining {
-            let first = self.wire.command(&format!("{mail}\r\n{rcpt}")).await;
-            // The second reply comes even where the first is a refusal; the next command's must not be mistaken for it.
-            let second = if first.is_ok() { self.wire.next_reply().await } else { Err(Lost::Closed) };
-            passed(Step::Mail, first)?;
-            passed(Step::Rcpt, second)?;
-        } else {
-            passed(Step::Mail, self.wire.command(&mail).await)?;
-            passed(Step::Rcpt, self.wire.command(&rcpt).await)?;
-        }
+    /// MAIL, RCPT and DATA in one go (RFC 2920), which spares the wait for two replies.
+    async fn ask_at_once(&mut self, mail: &str, rcpt: &str) -> Result<(), Ending> {
+        let first = self.wire.command(&format!("{mail}\r\n{rcpt}\r\nDATA")).await;
+        // The other replies come even where the first is a refusal; the next command's must not be mistaken for them.
+        let second = if first.is_ok() { self.wire.next_reply().await } else { Err(Lost::Closed) };
+        let third = if second.is_ok() { self.wire.next_reply().await } else { Err(Lost::Closed) };
+        let waits = matches!(&third, Ok(reply) if Step::Data.is_passed_by(reply));
+        let taken = passed(Step::Mail, first).and_then(|_| passed(Step::Rcpt, second));
+        // A server that wants the message although it has refused the recipient gets none.
+        taken.map_err(|ending| if waits { Ending { after: After::Gone, ..ending } } else { ending })?;
+        passed(Step::Data, third)?;
         Ok(())
     }
 
