@@ -1,6 +1,5 @@
 //! Runs Herald, whole or in parts.
 
-use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -73,7 +72,8 @@ pub async fn run(wiring: &Wiring, parts: &[Part], stop: CancellationToken) -> Re
     let mut running = JoinSet::new();
     if parts.contains(&Part::Workers) {
         let context = wiring.workers()?;
-        running.spawn(part(stop.clone(), async move |stop| Ok(herald_workers::run(context, stop).await?)));
+        let stop = stop.clone();
+        running.spawn(async move { Ok(herald_workers::run(context, stop).await?) });
     }
     let web = &wiring.config.web;
     let app = herald_web::App::new(
@@ -86,24 +86,21 @@ pub async fn run(wiring: &Wiring, parts: &[Part], stop: CancellationToken) -> Re
     if parts.contains(&Part::Web) {
         let listener = listen("web.listen", &web.listen).await?;
         tracing::info!("The inbox is at {}", wiring.public_url()?);
-        let router = herald_web::router(app.clone());
-        running.spawn(part(stop.clone(), async move |stop| {
-            Ok(herald_web::serve(listener, router, stop).await?)
-        }));
-        let schedule = wiring.schedule()?;
-        running.spawn(part(stop.clone(), async move |stop| {
-            herald_web::schedule::run(schedule, stop).await;
+        let (router, until) = (herald_web::router(app.clone()), stop.clone());
+        running.spawn(async move { Ok(herald_web::serve(listener, router, until).await?) });
+        let (schedule, until) = (wiring.schedule()?, stop.clone());
+        running.spawn(async move {
+            herald_web::schedule::run(schedule, until).await;
             Ok(())
-        }));
+        });
     }
     if !web.ops_listen.is_empty() {
         let listener = listen("web.ops_listen", &web.ops_listen).await?;
-        let router = herald_web::ops_router(app, prometheus);
-        running.spawn(part(stop.clone(), async move |stop| {
-            Ok(herald_web::serve(listener, router, stop).await?)
-        }));
+        let (router, until) = (herald_web::ops_router(app, prometheus), stop.clone());
+        running.spawn(async move { Ok(herald_web::serve(listener, router, until).await?) });
     }
-    let mut ended = Ok(());
+    let mut ended: Result<()> = Ok(());
+    // A part that ends before it was told to takes the others with it.
     while let Some(part) = running.join_next().await {
         let part = part.context("a part panicked").flatten();
         if part.is_err() && ended.is_ok() {
@@ -112,14 +109,6 @@ pub async fn run(wiring: &Wiring, parts: &[Part], stop: CancellationToken) -> Re
         stop.cancel();
     }
     ended
-}
-
-/// A part that ends before it was told to takes the others with it.
-async fn part<F: Future<Output = Result<()>>>(
-    stop: CancellationToken,
-    run: impl FnOnce(CancellationToken) -> F,
-) -> Result<()> {
-    run(stop).await
 }
 
 async fn listen(setting: &'static str, address: &str) -> Result<TcpListener> {
