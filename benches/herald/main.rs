@@ -9,6 +9,7 @@ mod latency;
 mod mail;
 mod report;
 mod setup;
+mod template;
 
 use anyhow::Result;
 use report::Report;
@@ -24,6 +25,9 @@ async fn main() -> Result<()> {
     let wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
     let bench = Bench::start().await?;
     let mut report = Report::default();
+    if wanted("template") {
+        template::render(&mut report)?;
+    }
     if wanted("push") {
         bare::push_vs_redis(&bench, &mut report).await?;
     }

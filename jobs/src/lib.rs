@@ -14,8 +14,8 @@ pub mod message_type;
 pub mod periodic;
 pub mod queues;
 pub mod refusal;
-#[cfg(feature = "render")]
-pub mod render;
 pub mod secret;
 pub mod send;
 pub mod store;
+#[cfg(feature = "render")]
+pub mod template;

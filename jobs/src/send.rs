@@ -49,9 +49,12 @@ pub struct NewMessage {
     /// Scalars for the action's URL, in order; dates as ISO strings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action_parameters: Option<Vec<Value>>,
-    /// With an instance the texts are Handlebars templates over it; without one they are taken as they are.
+    /// With an instance the texts are templates over it; without one they are taken as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<serde_json::Map<String, Value>>,
+    /// How those templates are written.
+    #[serde(default, skip_serializing_if = "Syntax::is_token")]
+    pub syntax: Syntax,
     /// Outside contacts who get a copy too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<NewContact>,
@@ -61,6 +64,24 @@ pub struct NewMessage {
     /// Overrides the type's lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<Lane>,
+}
+
+/// How a template is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Syntax {
+    /// `#field#` and `@package.module.function(...)@`: see `template`.
+    #[default]
+    Token,
+    /// `{{field}}`, `{{#each}}`, `{{#if}}`: Handlebars in strict mode, without partials and decorators.
+    Handlebars,
+}
+
+impl Syntax {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+    fn is_token(&self) -> bool {
+        *self == Self::Token
+    }
 }
 
 /// Somebody outside who gets a copy.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use herald_jobs::send::NewContact;
+use herald_jobs::send::{NewContact, Syntax};
 use herald_producers::{MessageId, NewMessage, Producer};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -52,6 +52,7 @@ async fn report(producer: &Producer, pool: &PgPool) -> Result<()> {
                 "Your report \"{{title}}\" is ready:\n\n{{#each rows}}{{region}}: {{sum}}\n{{/each}}\nThe inbox has the link.".into(),
             ),
             instance: instance.as_object().cloned(),
+            syntax: Syntax::Handlebars,
             ..message("REPORT-READY", "Your report \"{{title}}\" is ready.", "report_task", Some(id))
         })
         .await?;

@@ -255,7 +255,7 @@ async fn bad_input_is_refused_by_name_in_rust_and_nothing_is_written() {
     };
     let instance = |text: &str| NewMessage {
         instance: json!({"list": [{"name": text}]}).as_object().cloned(),
-        ..message("ann", "VIEW-NORMAL", "{{list.[0].name}}")
+        ..message("ann", "VIEW-NORMAL", "#list.name#")
     };
     let mut cases = bad();
     cases.extend([
@@ -368,14 +368,19 @@ async fn a_text_that_does_not_render_fails_alone_and_runs_again_when_told() {
         instance: json!({"name": "Ann"}).as_object().cloned(),
         ..message("ann", "VIEW-NORMAL", text)
     };
-    let good = story.producer.send(template("Dear {{name}}")).await.unwrap();
-    let bad = story.producer.send(template("Dear {{nmae}}")).await.unwrap();
+    let good = story.producer.send(template("Dear #name#, {{name}}")).await.unwrap();
+    let bad = story.producer.send(template("Dear #nmae#")).await.unwrap();
     story.settle().await;
     let standing = story.producer.standing(bad).await.unwrap().unwrap();
     assert_eq!(standing.status, "failed");
-    assert!(standing.reason.unwrap().contains("message_text"));
+    assert_eq!(
+        standing.reason.unwrap(),
+        "message_text: line 1, column 6: there is no field `nmae`; did you mean `name`?"
+    );
     assert_eq!(story.pending("ann", false).await.len(), 1);
     assert_eq!(story.pending("ann", false).await[0].id, good.0);
+    let standing = story.producer.standing(good).await.unwrap().unwrap();
+    assert_eq!(standing.message_text, "Dear Ann, {{name}}");
 
     let mended =
         sqlx::query("update herald.outbox set payload = replace(payload::text, 'nmae', 'name')::json")

@@ -133,9 +133,9 @@ async fn a_message_that_the_database_refuses_fails_alone() {
     // A value may hold what no text of Postgres can, and only rendering brings it to light.
     story
         .execute(
-            r#"update herald.outbox set payload = replace(payload::text, '"message_text":"77"',
-                  '"message_text":"{{x}}","instance":{"x":"a\u0000b"}')::json
-               where payload->'message'->>'message_text' = '77'"#,
+            r##"update herald.outbox set payload = replace(payload::text, '"message_text":"77"',
+                  '"message_text":"#x#","instance":{"x":"a\u0000b"}')::json
+               where payload->'message'->>'message_text' = '77'"##,
         )
         .await;
     let mut redis = story.plain_redis().await;

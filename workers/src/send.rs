@@ -13,11 +13,11 @@ use herald_jobs::deliver::DeliverJob;
 use herald_jobs::group_commit::{self, Commit};
 use herald_jobs::id::DeliveryId;
 use herald_jobs::message_type::{ExternalDelivery, Lane, MessageType};
-use herald_jobs::render;
-use herald_jobs::send::{NewMessage, Origin, SendJob};
+use herald_jobs::send::{NewMessage, Origin, SendJob, Syntax};
 use herald_jobs::store;
 use herald_jobs::store::messages::{NewCopy, NewRow};
 use herald_jobs::store::users::User;
+use herald_jobs::template::{handlebars, replace_token_values};
 use herald_producers::directory::Directory;
 use herald_producers::push::Pusher;
 use herald_queue::{Batch, DeadDecision, DeadJob, Failure, Outcome};
@@ -131,7 +131,11 @@ fn resolve(
 fn render(mut message: NewMessage) -> Result<NewMessage, Failure> {
     let Some(instance) = message.instance.take() else { return Ok(message) };
     let over = |field: &str, template: &str| {
-        render::text(template, &instance).map_err(|error| Failure::dead(format!("{field}: {error}")))
+        match message.syntax {
+            Syntax::Token => replace_token_values(&instance, template).map_err(|error| error.to_string()),
+            Syntax::Handlebars => handlebars::text(template, &instance).map_err(|error| error.to_string()),
+        }
+        .map_err(|problem| Failure::dead(format!("{field}: {problem}")))
     };
     message.message_text = over("message_text", &message.message_text)?;
     message.external_message =

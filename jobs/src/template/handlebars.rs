@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use handlebars::Handlebars;
 use serde_json::{Map, Value};
 
-/// Largest template and largest rendered text, in bytes.
-pub const MAX_BYTES: usize = 256 * 1024;
+use super::MAX_BYTES;
+
 /// Deepest nesting of blocks.
 const MAX_BLOCKS: usize = 16;
 /// Deepest nesting of subexpressions.

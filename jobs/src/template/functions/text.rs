@@ -1,0 +1,54 @@
+use serde_json::Value;
+
+use super::{Function, count};
+use crate::template::values::text;
+
+/// Longest text that padding makes, in characters.
+const MOST: u32 = 1_000;
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function { name: "std.text.upper", takes: 1..=1, run: |of| Ok(text(&of[0])?.to_uppercase().into()) },
+    Function { name: "std.text.lower", takes: 1..=1, run: |of| Ok(text(&of[0])?.to_lowercase().into()) },
+    Function { name: "std.text.title", takes: 1..=1, run: title },
+    Function { name: "std.text.trim", takes: 1..=1, run: |of| Ok(text(&of[0])?.trim().into()) },
+    Function { name: "std.text.truncate", takes: 2..=2, run: truncate },
+    Function { name: "std.text.pad", takes: 2..=2, run: pad },
+    Function { name: "std.text.default", takes: 2..=2, run: default },
+];
+
+/// The first letter of each word large.
+fn title(of: &[Value]) -> Result<Value, String> {
+    let mut titled = String::new();
+    let mut begins = true;
+    for character in text(&of[0])?.chars() {
+        if begins {
+            titled.extend(character.to_uppercase());
+        } else {
+            titled.push(character);
+        }
+        begins = character.is_whitespace();
+    }
+    Ok(titled.into())
+}
+
+/// At most so many characters, the last a `…` where any were cut off.
+fn truncate(of: &[Value]) -> Result<Value, String> {
+    let (text, most) = (text(&of[0])?, count(&of[1], 2, u32::MAX)? as usize);
+    if text.chars().count() <= most {
+        return Ok(text.into());
+    }
+    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+    Ok(if most == 0 { String::new() } else { format!("{}…", kept.trim_end()) }.into())
+}
+
+/// Filled up with spaces on the right.
+fn pad(of: &[Value]) -> Result<Value, String> {
+    let width = count(&of[1], 2, MOST)? as usize;
+    Ok(format!("{:<width$}", text(&of[0])?).into())
+}
+
+/// The second where the first is null or empty.
+fn default(of: &[Value]) -> Result<Value, String> {
+    let is_empty = of[0].is_null() || text(&of[0])?.is_empty();
+    Ok(of[usize::from(is_empty)].clone())
+}
