@@ -11,9 +11,11 @@ create function herald.uuid_v7() returns uuid language sql volatile parallel saf
             52, 1), 53, 1), 'hex')::uuid
 $$;
 
--- One fingerprint for one request, whichever way it came in: jsonb orders keys, nulls count as absent.
-create function herald.request_hash(request jsonb) returns bytea language sql immutable parallel safe as $$
-    select sha256(convert_to(jsonb_strip_nulls(request)::text, 'UTF8'))
+-- One fingerprint for one request, whichever way it came in: jsonb orders keys, nulls count as absent, a time is an instant.
+create function herald.request_hash(request jsonb) returns bytea language sql stable parallel safe as $$
+    select sha256(convert_to((jsonb_strip_nulls(request)
+        || case when request->>'deliver_at' is null then '{}'
+                else jsonb_build_object('deliver_at', extract(epoch from (request->>'deliver_at')::timestamptz)) end)::text, 'UTF8'))
 $$;
 
 create function herald.upsert_user(

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use futures::future::join_all;
+use herald_jobs::send::NewMessage;
 use herald_producers::SendError;
 use uuid::Uuid;
 
@@ -65,6 +66,31 @@ async fn sql_and_rust_share_their_keys() {
     .unwrap_err();
     assert!(taken.to_string().contains("idempotency_key"), "{taken}");
     assert_eq!(story.count("select count(*) from herald.outbox").await, 1);
+}
+
+#[tokio::test]
+async fn a_time_is_the_same_however_it_is_written() {
+    let story = Story::begin().await;
+    let at: chrono::DateTime<chrono::Utc> = "2031-03-01T09:30:00.5Z".parse().unwrap();
+    let timed = || NewMessage { deliver_at: Some(at), ..message("ann", "VIEW-NORMAL", "x") };
+    let by_rust = story.producer.send_once(timed(), "k").await.unwrap();
+    for zone in ["UTC", "Asia/Yangon"] {
+        let mut session = story.pool.begin().await.unwrap();
+        sqlx::query("select set_config('timezone', $1, true)")
+            .bind(zone)
+            .execute(&mut *session)
+            .await
+            .unwrap();
+        let by_sql: Uuid = sqlx::query_scalar(
+            "select herald.send_message('ann', 'x', 'VIEW-NORMAL', 'report', '7', idempotency_key => 'k', deliver_at => $1)",
+        )
+        .bind(at)
+        .fetch_one(&mut *session)
+        .await
+        .unwrap();
+        assert_eq!(by_sql, by_rust.id.0, "{zone}");
+    }
+    assert!(story.producer.send_once(timed(), "k").await.unwrap().replayed);
 }
 
 #[tokio::test]
