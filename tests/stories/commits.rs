@@ -7,6 +7,11 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use herald_jobs::group_commit::{Commit, CommitError, GroupCommit};
+use herald_jobs::id::MessageId;
+use herald_jobs::message_type::Lane;
+use herald_jobs::send::{Origin, SendJob};
+use herald_jobs::store;
+use herald_jobs::store::outbox::{Accepted, Accepting};
 use herald_producers::SendError;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -225,4 +230,45 @@ async fn send_until_accepted(story: &Story, number: usize) -> Uuid {
             Err(other) => panic!("{other}"),
         }
     }
+}
+
+#[tokio::test]
+async fn a_send_that_is_accepted_again_is_one_message_whether_it_was_delivered_or_not() {
+    let story = Story::begin().await;
+    let id = MessageId::new(story.clock.now());
+    let job = SendJob {
+        id,
+        accepted_at: story.clock.now().timestamp_millis(),
+        origin: Origin::Outbox,
+        batch_id: None,
+        message: message("ann", "VIEW-NORMAL", "x"),
+    };
+    let sending = Accepting {
+        id,
+        lane: Lane::Normal,
+        payload: serde_json::to_string(&job).unwrap(),
+        recipient: "ann".into(),
+        sending_user: None,
+        due_at: None,
+        pushed: false,
+        batch_id: None,
+    };
+    let stranger =
+        Accepting { id: MessageId::new(story.clock.now()), recipient: "nobody".into(), ..sending.clone() };
+    let accept = async |sends: &[Accepting]| {
+        let mut connection = story.pool.acquire().await.unwrap();
+        store::outbox::accept(&mut connection, sends).await.unwrap()
+    };
+    assert_eq!(accept(std::slice::from_ref(&sending)).await, [Accepted::Yes]);
+    assert_eq!(accept(&[stranger, sending.clone()]).await, [Accepted::NoRecipient, Accepted::Yes]);
+    assert_eq!(story.count("select count(*) from herald.outbox").await, 1);
+
+    let workers = story.work().await;
+    story.drain().await;
+    assert_eq!(accept(std::slice::from_ref(&sending)).await, [Accepted::Yes]);
+    // Its neighbours in the batch are not held up.
+    let other = story.producer.send(message("ann", "VIEW-NORMAL", "y")).await.unwrap();
+    story.drain().await;
+    story.assert_delivered(&BTreeSet::from([id.0, other.0])).await;
+    workers.stop().await;
 }

@@ -62,7 +62,6 @@ pub async fn accept(
                 as s(id, lane, payload, recipient, sender, due_at, pushed, batch_id)
            where (select active from herald.app_user u where u.username = s.recipient)
              and (s.sender is null or (select true from herald.app_user u where u.username = s.sender))
-           on conflict (id) do nothing
            returning id"#,
         column!(send => send.id.0),
         column!(send => send.lane.as_str()) as &[&str],
@@ -74,11 +73,16 @@ pub async fn accept(
         column!(send => send.batch_id) as &[Option<Uuid>]
     )
     .fetch_all(&mut *connection)
-    .await?;
-    if accepted.len() == sends.len() {
-        return Ok(vec![Accepted::Yes; sends.len()]);
-    }
-    let accepted: HashSet<Uuid> = accepted.into_iter().collect();
+    .await;
+    let accepted: HashSet<Uuid> = match accepted {
+        Ok(accepted) if accepted.len() == sends.len() => return Ok(vec![Accepted::Yes; sends.len()]),
+        Ok(accepted) => accepted.into_iter().collect(),
+        // The answer to an earlier try was lost.
+        Err(error) if error.as_database_error().is_some_and(|e| e.constraint() == Some("outbox_pkey")) => {
+            HashSet::new()
+        }
+        Err(error) => return Err(error),
+    };
     let left: Vec<&Accepting> = sends.iter().filter(|send| !accepted.contains(&send.id.0)).collect();
     let mut explained = accept_or_explain(connection, &left).await?.into_iter();
     let answers = sends

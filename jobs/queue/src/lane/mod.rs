@@ -322,7 +322,9 @@ pub(crate) async fn run<J: Job>(hub: Arc<Hub<J>>, lane: Arc<Lane>, inboxes: Inbo
     let saved = tokio::time::timeout(CLOSE_LIMIT, close).await.is_ok();
     if !saved {
         let left = lock(&lane.held).entries.len();
-        error!(queue = hub.core.name, "Stopped with {left} results unsaved: these jobs will run again");
+        if left > 0 {
+            error!(queue = hub.core.name, "Stopped with {left} results unsaved: these jobs will run again");
+        }
         stops.iter().for_each(tokio::task::AbortHandle::abort);
     }
     renewing.abort();
