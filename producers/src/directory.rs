@@ -30,6 +30,8 @@ struct Known {
     users_read: Instant,
     /// Whether a change would be told.
     told: bool,
+    /// How often all was forgotten: what was read before the last time may be of yesterday.
+    forgotten: u64,
 }
 
 impl Known {
@@ -47,6 +49,7 @@ impl Directory {
             types_read: None,
             users_read: Instant::now(),
             told: false,
+            forgotten: 0,
         };
         Self { pool, known: Arc::new(RwLock::new(known)) }
     }
@@ -68,13 +71,15 @@ impl Directory {
         listener.listen_all(["herald_app_user", "herald_message_type"]).await?;
         loop {
             self.forget(true);
-            listener.recv().await?;
+            // Nothing: the connection was lost and made again, and a change may have gone untold.
+            listener.try_recv().await?;
         }
     }
 
     fn forget(&self, told: bool) {
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         known.told = told;
+        known.forgotten += 1;
         known.types_read = None;
         known.users.clear();
     }
@@ -84,18 +89,24 @@ impl Directory {
     /// # Errors
     /// The database cannot be reached.
     pub async fn message_type(&self, code: &str) -> Result<Option<Arc<MessageType>>, sqlx::Error> {
-        {
+        let forgotten = {
             let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
             if known.types_read.is_some_and(|read| known.trusts(read)) {
                 return Ok(known.types.get(code).cloned());
             }
-        }
+            known.forgotten
+        };
         let read = Instant::now();
         let types = store::message_types::all(&self.pool).await?;
+        let types: HashMap<_, _> =
+            types.into_iter().map(|kind| (kind.code.clone(), Arc::new(kind))).collect();
+        let found = types.get(code).cloned();
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        known.types = types.into_iter().map(|kind| (kind.code.clone(), Arc::new(kind))).collect();
-        known.types_read = Some(read);
-        Ok(known.types.get(code).cloned())
+        if known.forgotten == forgotten {
+            known.types = types;
+            known.types_read = Some(read);
+        }
+        Ok(found)
     }
 
     /// The users of these names, by name. Who is not there does not exist.
@@ -108,7 +119,7 @@ impl Directory {
     ) -> Result<HashMap<String, Arc<User>>, sqlx::Error> {
         let mut found = HashMap::new();
         let mut missing = Vec::new();
-        {
+        let forgotten = {
             let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
             let trusted = known.trusts(known.users_read);
             for name in names {
@@ -119,7 +130,8 @@ impl Directory {
                     None => missing.push(name.to_owned()),
                 }
             }
-        }
+            known.forgotten
+        };
         if missing.is_empty() {
             return Ok(found);
         }
@@ -132,9 +144,12 @@ impl Directory {
             known.users.clear();
             known.users_read = read;
         }
+        let keep = known.forgotten == forgotten;
         for user in users {
             let user = Arc::new(user);
-            known.users.insert(user.username.clone(), user.clone());
+            if keep {
+                known.users.insert(user.username.clone(), user.clone());
+            }
             found.insert(user.username.clone(), user);
         }
         Ok(found)

@@ -66,7 +66,7 @@ impl Context {
     pub fn new(url: &str, queues: Queues, clock: Clock, options: Options) -> Result<Self, sqlx::Error> {
         let lanes = u32::try_from(options.commits).unwrap_or(u32::MAX);
         let pool = store::pool(url, "worker", lanes.saturating_mul(2).saturating_add(4))?;
-        let alert_pool = store::pool(url, "worker alerts", lanes.saturating_add(2))?;
+        let alert_pool = store::pool(url, "worker alerts", lanes.saturating_add(4))?;
         let name = format!("{}-{}", std::process::id(), herald_jobs::id::new(clock.now()).simple());
         Ok(Self { name, directory: Directory::new(pool.clone()), pool, alert_pool, queues, clock, options })
     }

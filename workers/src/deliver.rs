@@ -7,7 +7,7 @@ use apalis::prelude::Data;
 use chrono::TimeDelta;
 use herald_jobs::clock::Clock;
 use herald_jobs::deliver::{self, AttemptOutcome, DeliverJob, LEASE_SECONDS};
-use herald_jobs::group_commit::{Commit, GroupCommit};
+use herald_jobs::group_commit::{Commit, GroupCommit, is_outage};
 use herald_jobs::id::{self, DeliveryId};
 use herald_jobs::message_type::OnUnknown;
 use herald_jobs::store::deliveries::{self, Claimed, Lease, Record};
@@ -21,6 +21,10 @@ use crate::sessions::Sessions;
 use crate::settings::{MailSettings, Registry};
 use crate::smtp::Verdict;
 
+/// How long a commit of the ledger is tried again while the database is away: less than the lease of what it records.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The pause before the next try.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Most claims and verdicts in one commit.
 const GROUP: usize = 200;
 
@@ -223,7 +227,17 @@ impl Commit for Ledger {
         }
         let from = self.clock.now();
         let lease = Lease { token: id::new(from), from, until: from + TimeDelta::seconds(LEASE_SECONDS) };
-        let mut claimed = deliveries::record_and_claim(&self.pool, &records, &claims, lease).await?;
+        let begun = Instant::now();
+        // What was sent is on the wire already: its record is worth some patience.
+        let mut claimed = loop {
+            match deliveries::record_and_claim(&self.pool, &records, &claims, lease).await {
+                Err(error) if is_outage(&error) && begun.elapsed() < PATIENCE => {
+                    tracing::info!("Tries again to record {} e-mails: {error}", records.len());
+                    tokio::time::sleep(PAUSE).await;
+                }
+                claimed => break claimed?,
+            }
+        };
         Ok(entries
             .iter()
             .map(|entry| match entry {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use apalis::prelude::{WorkerBuilder, WorkerBuilderExt};
 use herald_jobs::message_type::Lane;
+use herald_producers::directory::Directory;
 use herald_producers::push::Pusher;
 use herald_producers::relay::Relay;
 use herald_queue::{ConsumerHandle, WorkerOptions};
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -70,17 +71,20 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
     let mut senders = Vec::new();
 
     // A thread of its own: no alert waits until a batch of others is decoded or rendered.
-    let alerts = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("herald-alerts")
-        .enable_all()
-        .build()
+    let alerts = Thread::start("herald-alerts")
         .map_err(|error| WorkerDied { name: "of alerts".into(), reason: error.to_string() })?;
+    // Connections belong to the thread that opened them, so alerts share none with others.
+    let alert_directory = Directory::new(alert_pool.clone());
+    let alert_registry = Arc::new(Registry::new(alert_pool.clone()));
 
     for &lane in Lane::ALL {
-        crew.place = if lane == Lane::Alert { alerts.handle().clone() } else { Handle::current() };
-        let _spawn_there = crew.place.enter();
-        let pool = if lane == Lane::Alert { &alert_pool } else { &pool };
+        let (place, pool, directory, registry) = if lane == Lane::Alert {
+            (alerts.handle(), &alert_pool, &alert_directory, &alert_registry)
+        } else {
+            (Handle::current(), &pool, &directory, &registry)
+        };
+        let _spawn_there = place.enter();
+        crew.place = place.clone();
         let data = SendContext {
             pool: pool.clone(),
             directory: directory.clone(),
@@ -122,17 +126,38 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
     let relay = Relay::new(pool.clone(), queues.clone(), clock, options.max_depth);
     let relay = tokio::spawn(relay.run(crew.stop.clone()));
     let follow = tokio::spawn(async move { directory.follow().await });
+    let alert_follow = alerts.handle().spawn(async move { alert_directory.follow().await });
 
     let ended = crew.watch(options.grace).await;
     for sender in senders {
         sender.close().await;
     }
     follow.abort();
-    alerts.shutdown_background();
+    alert_follow.abort();
     if relay.await.is_err() && ended.is_ok() {
         return Err(WorkerDied { name: "relay".into(), reason: "it panicked".into() });
     }
     ended
+}
+
+/// A thread with a runtime of its own, which may be dropped anywhere.
+struct Thread(Option<Runtime>);
+
+impl Thread {
+    fn start(name: &str) -> std::io::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(Runtime::shutdown_background);
+    }
 }
 
 struct Crew {

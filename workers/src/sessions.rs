@@ -1,7 +1,7 @@
 //! Open SMTP sessions, used again while they last.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -16,8 +16,8 @@ const REST: Duration = Duration::from_secs(50);
 pub struct Sessions {
     places: Arc<Semaphore>,
     resting: Mutex<Vec<(Server, Session)>>,
-    /// Held while somebody finds out whether the server can be used at all.
-    trying: tokio::sync::Mutex<()>,
+    /// Held while somebody finds out whether the server can be used at all: the last that could not, when, and why.
+    trying: tokio::sync::Mutex<Option<(Server, Instant, Fault)>>,
     most: usize,
 }
 
@@ -37,15 +37,26 @@ impl Sessions {
         Self { places, resting: Mutex::default(), trying: tokio::sync::Mutex::default(), most }
     }
 
-    /// Whether the server can be used, as far as is known: while no session is open, one is opened.
+    /// Whether the server can be used, as far as is known: while no session is open, one is opened. Who waited while another
+    /// found out takes that answer.
     ///
     /// # Errors
     /// The server cannot be used.
     pub async fn ready(&self, server: &Server) -> Result<(), Fault> {
-        let _one = self.trying.lock().await;
-        if self.places.available_permits() == self.most && self.is_empty() {
-            let lent = self.get(server).await?;
-            self.put(server, lent);
+        let asked = Instant::now();
+        let mut failed = self.trying.lock().await;
+        if self.places.available_permits() < self.most || self.rests(server) {
+            return Ok(());
+        }
+        if let Some((_, _, fault)) = failed.as_ref().filter(|(of, at, _)| of == server && *at > asked) {
+            return Err(fault.clone());
+        }
+        match self.get(server).await {
+            Ok(lent) => self.put(server, lent),
+            Err(fault) => {
+                *failed = Some((server.clone(), Instant::now(), fault.clone()));
+                return Err(fault);
+            }
         }
         Ok(())
     }
@@ -67,8 +78,10 @@ impl Sessions {
         Ok(Lent { session: Session::open(server).await?, reused: false, _place: place })
     }
 
-    fn is_empty(&self) -> bool {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    /// Whether a session with this server rests that was in use a moment ago.
+    fn rests(&self, server: &Server) -> bool {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.iter().any(|(of, session)| of == server && session.idle_for() < REVALIDATE)
     }
 
     /// The session that rested last, and whether it is one with `server`.

@@ -92,8 +92,7 @@ pub struct Lease {
 }
 
 /// Records how attempts ended, and claims pending copies whose message exists and whose time has come, in one statement and so
-/// in one commit. A record whose claim has passed to another changes nothing. Safe to repeat: a claim whose answer was lost
-/// expires.
+/// in one commit. A record whose claim has passed to another changes nothing. Safe to repeat with the same lease.
 ///
 /// # Errors
 /// The database cannot be reached; then nothing was claimed or recorded, or the answer was lost.
@@ -133,8 +132,11 @@ pub async fn record_and_claim(
              from recorded r
          ), claimed as (
              update herald.delivery d
-             set state = 'sending', lease_token = $10, lease_until = $11, attempts = attempts + 1
-             where id = any($12) and state = 'pending' and next_attempt_at <= $13
+             set state = 'sending', lease_token = $10, lease_until = $11,
+                 attempts = attempts + case when state = 'pending' then 1 else 0 end
+             where id = any($12)
+               -- The second: this very claim, whose answer was lost.
+               and (state = 'pending' and next_attempt_at <= $13 or state = 'sending' and lease_token = $10)
                and (select true from herald.message m where m.id = message_id)
              returning d.*
          )

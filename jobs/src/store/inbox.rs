@@ -83,7 +83,8 @@ pub async fn pending(
         r#"select id, alert, message_type, required_action, choice_set, action_url, action_parameters, complete_on,
                   subject, message_text, sender, sender_instance, created_at, seen_at, expires_at
            from herald.message
-           where recipient_id = $1 and alert = $2 and status = 'pending' and ($3::uuid is null or id < $3)
+           where recipient_id = $1 and alert = $2 and status = 'pending'
+             and id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
            order by id desc limit $4"#,
         recipient,
         alert,
@@ -188,7 +189,7 @@ pub async fn act(
              update herald.message m
              set status = 'acted', reply_value = a.reply, acted_at = $4, seen_at = coalesce(seen_at, $4)
              from unnest($2::uuid[], $3::text[]) as a(id, reply)
-             where m.id = a.id and m.recipient_id = $1 and m.status = 'pending'
+             where m.id = any($2) and m.id = a.id and m.recipient_id = $1 and m.status = 'pending'
              returning m.id
          ), told as (
              select pg_notify('herald_inbox', $1::int8::text) from acted limit 1

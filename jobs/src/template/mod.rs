@@ -25,9 +25,15 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use self::tokens::{Argument, Part};
+use self::values::Budget;
 
 /// Largest template and largest text made of one, in bytes.
 pub const MAX_BYTES: usize = 256 * 1024;
+
+/// Most values that one rendering may go through, the elements of lists and objects counted.
+const MAX_VALUES: usize = 200_000;
+/// The longest name that is compared with others, in bytes.
+const LONGEST_SUGGESTED: usize = 64;
 
 /// A compiled text.
 #[derive(Debug)]
@@ -73,13 +79,15 @@ impl Template {
     /// The text with the values of `instance`.
     ///
     /// # Errors
-    /// The instance lacks a field, a function does not take what it is given, or the text grows longer than [`MAX_BYTES`].
+    /// The instance lacks a field, a function does not take what it is given, or the text grows longer than [`MAX_BYTES`] or goes
+    /// through more than 200,000 values.
     pub fn render(&self, instance: &Map<String, Value>) -> Result<String, TemplateError> {
         self.write(instance).map_err(|fault| fault.place(&self.source))
     }
 
     fn write(&self, instance: &Map<String, Value>) -> Result<String, Fault> {
         let mut output = String::with_capacity(self.source.len() + 64);
+        let budget = Budget::default();
         for part in &self.parts {
             let at = match part {
                 Part::Text(text) => {
@@ -87,18 +95,18 @@ impl Template {
                     continue;
                 }
                 Part::Field(path) => {
-                    let value = values::find(instance, path)?;
+                    let value = values::find(instance, path, &budget)?;
                     values::push(&mut output, &value).map_err(|problem| path.fault(problem))?;
                     path.at
                 }
                 Part::Call(call) => {
                     let fault = |problem| Fault { at: call.at, problem };
-                    let arguments: Vec<Value> = call
+                    let arguments: Vec<Cow<'_, Value>> = call
                         .arguments
                         .iter()
                         .map(|argument| match argument {
-                            Argument::Field(path) => values::find(instance, path).map(Cow::into_owned),
-                            Argument::Literal(value) => Ok(value.clone()),
+                            Argument::Field(path) => values::find(instance, path, &budget),
+                            Argument::Literal(value) => Ok(Cow::Borrowed(value)),
                         })
                         .collect::<Result<_, _>>()?;
                     let value = (call.function.run)(&arguments)
@@ -144,9 +152,13 @@ impl Fault {
     }
 }
 
-/// `; did you mean ...?`, where one of the names comes near.
+/// `; did you mean ...?`, where one of the names comes near. To compare long names takes long.
 fn suggestion<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let near = names.map(|name| (strsim::jaro_winkler(wrong, name), name)).filter(|(near, _)| *near > 0.8);
+    let is_short = |name: &&str| name.len().max(wrong.len()) <= LONGEST_SUGGESTED;
+    let near = names
+        .filter(is_short)
+        .map(|name| (strsim::jaro_winkler(wrong, name), name))
+        .filter(|(near, _)| *near > 0.8);
     let best = near.max_by(|(one, _), (other, _)| one.total_cmp(other));
     best.map_or_else(String::new, |(_, name)| format!("; did you mean `{name}`?"))
 }

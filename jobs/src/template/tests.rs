@@ -61,6 +61,8 @@ fn c28_what_is_no_token_is_itself_and_a_doubled_mark_prints_one() {
         ("###id#", "##id#"),
         ("#id###id#", "42#id#"),
         ("@@std.text.upper(#id#)@", "@std.text.upper(#id#)@"),
+        ("@@acme.web.page(1)@", "@acme.web.page(1)@"),
+        ("ann@@mail.example.com(work) (b)@", "ann@mail.example.com(work) (b)@"),
     ] {
         assert_eq!(over_order(text).as_deref(), Ok(expected), "{text}");
     }
@@ -89,7 +91,7 @@ fn c28_errors_say_where_and_what_would_be_right() {
             "@std.text.uper(#id#)@",
             "line 1, column 1: there is no function `std.text.uper`; did you mean `std.text.upper`?",
         ),
-        ("@std.text.upper()@", "line 1, column 1: std.text.upper takes 1 arguments, not 0"),
+        ("@std.text.upper()@", "line 1, column 1: std.text.upper takes 1 argument, not 0"),
         ("@std.number.round(1,2,3)@", "line 1, column 1: std.number.round takes 1 to 2 arguments, not 3"),
         (
             "@std.text.upper(id)@",
@@ -124,6 +126,8 @@ fn c29_functions_take_fields_and_literals() {
             "@std.number.round(2.675, 2)@ @std.number.round(-0.5)@ @std.number.round('1e3', 1)@",
             "2.68 -1 1000.0",
         ),
+        ("@std.number.round(123456789012, 20)@", "123456789012.00000000000000000000"),
+        ("@std.number.thousands(12345678901234567890.5, 1)@", "12,345,678,901,234,567,890.5"),
         ("@std.number.thousands(1234567.891, 2)@ @std.number.thousands(-123)@", "1,234,567.89 -123"),
         ("@std.number.currency(#total#, 'EUR')@", "1,234.50 EUR"),
         ("@std.number.percent(0.125, 1)@", "12.5 %"),
@@ -153,6 +157,18 @@ fn texts_are_bounded() {
     assert!(replace_token_values(long, "#a#").is_ok());
     assert!(replace_token_values(long, "#a##a#").unwrap_err().problem.contains("256 KB"));
     assert!(Template::compile(&"x".repeat(MAX_BYTES + 1)).is_err());
+    let many = json!({"a": vec![json!({"x": null}); 80_000]});
+    let many = many.as_object().unwrap();
+    assert_eq!(replace_token_values(many, "#a.x#").as_deref(), Ok(""));
+    for hostile in ["#a.x#", "@std.list.count(#a#)@", "@std.list.join(#a.x#,',')@"] {
+        let error = replace_token_values(many, &hostile.repeat(4_000)).unwrap_err();
+        assert!(error.problem.contains("200000 values"), "{error}");
+    }
+    let ones = json!({"a": vec![1; 100_000]});
+    let joined = format!("@std.list.join(#a#,'{}')@", "x".repeat(99_000));
+    assert!(replace_token_values(ones.as_object().unwrap(), &joined).unwrap_err().problem.contains("256 KB"));
+    let long_name = format!("#{}#", "n".repeat(100_000));
+    assert!(replace_token_values(ones.as_object().unwrap(), &long_name).unwrap_err().problem.len() < 200);
     // Nothing is looked for again and again.
     for hostile in
         ["@a.b.c(".repeat(30_000), "#a".repeat(100_000), "@a.b.c(')@".repeat(20_000), "@".repeat(MAX_BYTES)]

@@ -58,11 +58,18 @@ pub(super) fn parse(source: &str) -> Result<Vec<Part>, Fault> {
         // No token: the mark is itself, or doubles that of a token, which is then printed.
         reader.at = mark + 1;
         let doubled = reader.rest().starts_with(&source[mark..=mark]);
-        if doubled && reader.token()?.is_some() {
-            text.push_str(&source[mark + 1..reader.at]);
-        } else {
-            reader.at = mark + 1;
-            text.push_str(&source[mark..=mark]);
+        let doubles = if doubled { reader.token() } else { Ok(None) };
+        match doubles {
+            Ok(Some(_)) => text.push_str(&source[mark + 1..reader.at]),
+            Ok(None) => {
+                reader.at = mark + 1;
+                text.push_str(&source[mark..=mark]);
+            }
+            // What begins like a call, and is none that could be made.
+            Err(_) => {
+                reader.at = mark + 2;
+                text.push_str(&source[mark..=mark]);
+            }
         }
     }
     text.push_str(reader.rest());
@@ -118,8 +125,12 @@ impl<'a> Reader<'a> {
         })?;
         if !function.takes.contains(&arguments.len()) {
             let (least, most) = function.takes.clone().into_inner();
-            let most = if least == most { String::new() } else { format!(" to {most}") };
-            let problem = format!("{name} takes {least}{most} arguments, not {}", arguments.len());
+            let takes = match (least, most) {
+                (1, 1) => "1 argument".to_owned(),
+                (least, most) if least == most => format!("{least} arguments"),
+                (least, most) => format!("{least} to {most} arguments"),
+            };
+            let problem = format!("{name} takes {takes}, not {}", arguments.len());
             return Err(Fault { at, problem });
         }
         Ok(Some(Part::Call(Call { function, arguments, at })))
@@ -219,15 +230,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// `-12` or `3.50`, kept to the last digit.
+/// `-12` or `3.50`: a fraction as it is written, since a JSON number would not keep each digit.
 fn number(word: &str) -> Option<Value> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (whole, fraction) = word.split_once('.').unwrap_or((word, "0"));
     if !digits(whole.strip_prefix('-').unwrap_or(whole)) || !digits(fraction) {
         return None;
     }
-    word.parse::<i64>()
-        .map(Value::from)
-        .ok()
-        .or_else(|| serde_json::Number::from_f64(word.parse().ok()?).map(Value::Number))
+    Some(word.parse::<i64>().map_or_else(|_| Value::String(word.to_owned()), Value::from))
 }

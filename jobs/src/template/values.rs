@@ -1,20 +1,55 @@
 //! The values of an instance, and how they are written.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
 use super::tokens::Path;
-use super::{Fault, suggestion};
+use super::{Fault, MAX_VALUES, suggestion};
 
+/// How much of a name an error repeats, in characters.
+const LONGEST_NAMED: usize = 80;
 /// What stands between the elements of a list.
 const BETWEEN: &str = ", ";
 
+/// How many values may still be gone through.
+pub(super) struct Budget(Cell<usize>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Cell::new(MAX_VALUES))
+    }
+}
+
+impl Budget {
+    /// Counts a value and all in it.
+    fn charge(&self, value: &Value, path: &Path) -> Result<(), Fault> {
+        self.0.set(
+            self.0
+                .get()
+                .checked_sub(1)
+                .ok_or_else(|| path.fault(format!("the text goes through more than {MAX_VALUES} values")))?,
+        );
+        match value {
+            Value::Array(items) => items.iter().try_for_each(|item| self.charge(item, path)),
+            Value::Object(fields) => fields.values().try_for_each(|item| self.charge(item, path)),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The value at the end of a path. A null on the way is null, and a list on the way a list of what is found in its elements.
-pub(super) fn find<'a>(instance: &'a Map<String, Value>, path: &Path) -> Result<Cow<'a, Value>, Fault> {
+pub(super) fn find<'a>(
+    instance: &'a Map<String, Value>,
+    path: &Path,
+    budget: &Budget,
+) -> Result<Cow<'a, Value>, Fault> {
     let Some((first, rest)) = path.names.split_first() else { return Ok(Cow::Owned(Value::Null)) };
-    follow(field(instance, first, path)?, rest, path)
+    let value = field(instance, first, path)?;
+    budget.charge(value, path)?;
+    follow(value, rest, path)
 }
 
 fn follow<'a>(value: &'a Value, names: &[String], path: &Path) -> Result<Cow<'a, Value>, Fault> {
@@ -26,14 +61,14 @@ fn follow<'a>(value: &'a Value, names: &[String], path: &Path) -> Result<Cow<'a,
             let found = items.iter().map(|item| follow(item, names, path).map(Cow::into_owned));
             Ok(Cow::Owned(Value::Array(found.collect::<Result<_, _>>()?)))
         }
-        _ => Err(path.fault(format!("there is no field `{name}` in what is no object"))),
+        _ => Err(path.fault(format!("there is no field `{name:.LONGEST_NAMED$}` in what is no object"))),
     }
 }
 
 fn field<'a>(fields: &'a Map<String, Value>, name: &str, path: &Path) -> Result<&'a Value, Fault> {
     fields.get(name).ok_or_else(|| {
         let near = suggestion(name, fields.keys().map(String::as_str));
-        path.fault(format!("there is no field `{name}`{near}"))
+        path.fault(format!("there is no field `{name:.LONGEST_NAMED$}`{near}"))
     })
 }
 

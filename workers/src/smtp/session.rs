@@ -156,10 +156,11 @@ impl Session {
         // The other replies come even where the first is a refusal; the next command's must not be mistaken for them.
         let second = if first.is_ok() { self.wire.next_reply().await } else { Err(Lost::Closed) };
         let third = if second.is_ok() { self.wire.next_reply().await } else { Err(Lost::Closed) };
-        let waits = matches!(&third, Ok(reply) if Step::Data.is_passed_by(reply));
+        // Nothing may follow where a reply is still owed, or where the server waits for the message although it has refused
+        // the recipient.
+        let open = third.as_ref().map_or(true, |reply| Step::Data.is_passed_by(reply));
         let taken = passed(Step::Mail, first).and_then(|_| passed(Step::Rcpt, second));
-        // A server that wants the message although it has refused the recipient gets none.
-        taken.map_err(|ending| if waits { Ending { after: After::Gone, ..ending } } else { ending })?;
+        taken.map_err(|ending| if open { Ending { after: After::Gone, ..ending } } else { ending })?;
         passed(Step::Data, third)?;
         Ok(())
     }

@@ -4,7 +4,7 @@ use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, Days, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat};
 use serde_json::Value;
 
-use super::Function;
+use super::{Arguments, Function};
 use crate::template::values::text;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -46,7 +46,7 @@ impl Moment {
 }
 
 /// By a pattern such as `%d.%m.%Y` (strftime).
-fn format(of: &[Value]) -> Result<Value, String> {
+fn format(of: Arguments<'_, '_>) -> Result<Value, String> {
     let (Some(moment), pattern) = (Moment::of(&of[0], 1)?, text(&of[1])?) else { return Ok(Value::Null) };
     let items: Vec<Item<'_>> = StrftimeItems::new(&pattern).collect();
     let mut formatted = String::new();
@@ -63,7 +63,7 @@ fn format(of: &[Value]) -> Result<Value, String> {
 }
 
 /// So many days later; earlier, if negative.
-fn add(of: &[Value]) -> Result<Value, String> {
+fn add(of: Arguments<'_, '_>) -> Result<Value, String> {
     let days = of[1].as_i64().ok_or("argument 2 must be a whole number of days")?;
     let Some(moment) = Moment::of(&of[0], 1)? else { return Ok(Value::Null) };
     let by = Days::new(days.unsigned_abs());
@@ -83,7 +83,7 @@ fn add(of: &[Value]) -> Result<Value, String> {
 }
 
 /// The days from the second date to the first.
-fn diff(of: &[Value]) -> Result<Value, String> {
+fn diff(of: Arguments<'_, '_>) -> Result<Value, String> {
     let (Some(later), Some(earlier)) = (Moment::of(&of[0], 1)?, Moment::of(&of[1], 2)?) else {
         return Ok(Value::Null);
     };

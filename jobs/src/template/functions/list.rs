@@ -1,6 +1,7 @@
 use serde_json::Value;
 
-use super::Function;
+use super::{Arguments, Function};
+use crate::template::MAX_BYTES;
 use crate::template::values::text;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -22,7 +23,17 @@ fn items(value: &Value) -> Vec<&Value> {
     all.iter().filter(|item| !item.is_null()).collect()
 }
 
-fn join(of: &[Value]) -> Result<Value, String> {
-    let texts = items(&of[0]).into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    Ok(texts.join(text(&of[1])?.as_ref()).into())
+fn join(of: Arguments<'_, '_>) -> Result<Value, String> {
+    let between = text(&of[1])?;
+    let mut joined = String::new();
+    for (position, item) in items(&of[0]).into_iter().enumerate() {
+        if position > 0 {
+            joined.push_str(&between);
+        }
+        joined.push_str(&text(item)?);
+        if joined.len() > MAX_BYTES {
+            return Err("the text grows longer than 256 KB".to_owned());
+        }
+    }
+    Ok(joined.into())
 }

@@ -5,17 +5,21 @@ mod list;
 mod number;
 mod text;
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
-/// A function of values. It has no effects, and what it makes is bounded by what it takes.
+/// What a function is given: as many as it takes.
+pub(super) type Arguments<'a, 'v> = &'a [Cow<'v, Value>];
+
+/// A function of values. It has no effects, and makes at most [`super::MAX_BYTES`] more than it takes.
 #[derive(Debug)]
 pub(super) struct Function {
     pub(super) name: &'static str,
     /// How many arguments.
     pub(super) takes: RangeInclusive<usize>,
-    pub(super) run: fn(&[Value]) -> Result<Value, String>,
+    pub(super) run: fn(Arguments<'_, '_>) -> Result<Value, String>,
 }
 
 /// All of them, by what they are about.

@@ -1,7 +1,7 @@
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::Value;
 
-use super::{Function, count};
+use super::{Arguments, Function, count};
 use crate::template::values::text;
 
 /// Most decimal places.
@@ -15,13 +15,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 /// Null stays null. Halves are rounded away from zero; the places are the second argument, or none.
-fn each(of: &[Value], write: fn(Decimal, u32) -> String) -> Result<Value, String> {
+fn each(of: Arguments<'_, '_>, write: fn(Decimal, u32) -> String) -> Result<Value, String> {
     let places = of.get(1).map_or(Ok(0), |places| count(places, 2, MOST))?;
     Ok(number(&of[0])?.map(|number| write(number, places)).into())
 }
 
 /// A share as a percentage: 0.125 is `12.5 %` with one place.
-fn percent(of: &[Value]) -> Result<Value, String> {
+fn percent(of: Arguments<'_, '_>) -> Result<Value, String> {
     let places = of.get(1).map_or(Ok(0), |places| count(places, 2, MOST))?;
     let share =
         number(&of[0])?.map(|share| share.checked_mul(Decimal::ONE_HUNDRED).ok_or("the number is too large"));
@@ -29,7 +29,7 @@ fn percent(of: &[Value]) -> Result<Value, String> {
 }
 
 /// An amount with two places and its currency: `1,234.50 EUR`.
-fn currency(of: &[Value]) -> Result<Value, String> {
+fn currency(of: Arguments<'_, '_>) -> Result<Value, String> {
     let code = text(&of[1])?;
     Ok(number(&of[0])?.map(|amount| format!("{} {code}", grouped(amount, 2))).into())
 }
@@ -48,7 +48,14 @@ fn number(value: &Value) -> Result<Option<Decimal>, String> {
 
 fn plain(number: Decimal, places: u32) -> String {
     let rounded = number.round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero);
-    format!("{rounded:.*}", places as usize)
+    // `{:.n}` panics where all digits together are more than 31.
+    let mut text = rounded.to_string();
+    let there = text.find('.').map_or(0, |point| text.len() - point - 1);
+    if there == 0 && places > 0 {
+        text.push('.');
+    }
+    text.extend(std::iter::repeat_n('0', (places as usize).saturating_sub(there)));
+    text
 }
 
 fn grouped(number: Decimal, places: u32) -> String {

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::{Function, count};
+use super::{Arguments, Function, count};
 use crate::template::values::text;
 
 /// Longest text that padding makes, in characters.
@@ -17,7 +17,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 /// The first letter of each word large.
-fn title(of: &[Value]) -> Result<Value, String> {
+fn title(of: Arguments<'_, '_>) -> Result<Value, String> {
     let mut titled = String::new();
     let mut begins = true;
     for character in text(&of[0])?.chars() {
@@ -32,7 +32,7 @@ fn title(of: &[Value]) -> Result<Value, String> {
 }
 
 /// At most so many characters, the last a `…` where any were cut off.
-fn truncate(of: &[Value]) -> Result<Value, String> {
+fn truncate(of: Arguments<'_, '_>) -> Result<Value, String> {
     let (text, most) = (text(&of[0])?, count(&of[1], 2, u32::MAX)? as usize);
     if text.chars().count() <= most {
         return Ok(text.into());
@@ -42,13 +42,13 @@ fn truncate(of: &[Value]) -> Result<Value, String> {
 }
 
 /// Filled up with spaces on the right.
-fn pad(of: &[Value]) -> Result<Value, String> {
+fn pad(of: Arguments<'_, '_>) -> Result<Value, String> {
     let width = count(&of[1], 2, MOST)? as usize;
     Ok(format!("{:<width$}", text(&of[0])?).into())
 }
 
 /// The second where the first is null or empty.
-fn default(of: &[Value]) -> Result<Value, String> {
+fn default(of: Arguments<'_, '_>) -> Result<Value, String> {
     let is_empty = of[0].is_null() || text(&of[0])?.is_empty();
-    Ok(of[usize::from(is_empty)].clone())
+    Ok(of[usize::from(is_empty)].clone().into_owned())
 }
