@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 use crate::{
     Entry, EntryId, Failure, Job, Outcome, WorkerOptions,
-    hub::{Control, Hub, Phase, Ticket},
+    control::{Control, Phase},
+    hub::{Hub, Ticket},
     lane::{self, Inboxes, Lane},
     layer::ResultLayer,
     queue::Core,

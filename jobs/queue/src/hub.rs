@@ -7,11 +7,12 @@ use std::{
 };
 
 use futures::task::AtomicWaker;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use crate::{
     Entry, EntryId, Failure, WorkerOptions,
+    control::Control,
     figures::Figures,
     lane::{Grave, Lane, Message, Parked, Report},
     queue::Core,
@@ -23,52 +24,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Dead entries whose hook has not come through yet, from which on nothing more is fetched: while their record
 /// cannot be written, more of them must not pile up here.
 const MOST_UNBURIED: usize = 1_000;
-
-/// How far a consumer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    Running,
-    /// Nothing is fetched any more; what runs may end.
-    Stopping,
-    /// No handler will be started again, and results are to be saved.
-    Closing,
-    /// Every task of the consumer has ended; whether all results were saved.
-    Finished(bool),
-}
-
-/// Moves a consumer on to its end, and tells how far it is.
-pub(crate) struct Control {
-    phase: watch::Sender<Phase>,
-}
-
-impl Control {
-    pub(crate) fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Running) }
-    }
-
-    pub(crate) fn phase(&self) -> Phase {
-        *self.phase.borrow()
-    }
-
-    /// Goes on to `phase`, never back.
-    pub(crate) fn advance(&self, phase: Phase) {
-        self.phase.send_if_modified(|current| {
-            let later = phase > *current;
-            if later {
-                *current = phase;
-            }
-            later
-        });
-    }
-
-    pub(crate) async fn reached(&self, phase: Phase) -> Phase {
-        match self.phase.subscribe().wait_for(|current| *current >= phase).await {
-            Ok(current) => *current,
-            // The sender lives in `self`.
-            Err(_) => phase,
-        }
-    }
-}
 
 /// An entry that a handler was given.
 #[derive(Debug, Clone, Copy)]

@@ -8,6 +8,7 @@
 
 mod connection;
 mod consumer;
+mod control;
 mod envelope;
 mod figures;
 mod hub;

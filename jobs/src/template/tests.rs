@@ -151,6 +151,13 @@ fn c29_functions_take_fields_and_literals() {
 }
 
 #[test]
+fn c30_a_program_replaces_the_tokens_of_any_text() {
+    let instance = json!({"name": "Ann", "orders": [{"id": 1}, {"id": 2}]});
+    let text = replace_token_values(instance.as_object().unwrap(), "#name#: #orders.id#");
+    assert_eq!(text.as_deref(), Ok("Ann: 1, 2"));
+}
+
+#[test]
 fn texts_are_bounded() {
     let long = json!({"a": "x".repeat(MAX_BYTES)});
     let long = long.as_object().unwrap();

@@ -11,8 +11,9 @@ use super::{Funeral, Grave, Lane, Message, Parked, Report};
 use crate::{
     DeadDecision, DeadJob, Job,
     connection::{Link, QueueError, is_group_missing},
+    control::Phase,
     envelope::{Envelope, payload_text},
-    hub::{Hub, Phase},
+    hub::Hub,
     reply, script,
 };
 

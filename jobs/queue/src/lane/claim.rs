@@ -13,7 +13,8 @@ use super::{Grave, Lane, PARKED, PARKED_DUE, ack, millis};
 use crate::{
     EntryId, Job,
     connection::{QueueError, is_group_missing},
-    hub::{Hub, Phase},
+    control::Phase,
+    hub::Hub,
     reply::{self, ConsumerInfo, Pending},
     script,
 };

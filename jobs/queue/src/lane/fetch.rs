@@ -9,7 +9,8 @@ use super::{Lane, Parked, millis};
 use crate::{
     Job,
     connection::{Link, QueueError},
-    hub::{Hub, Phase},
+    control::Phase,
+    hub::Hub,
     reply::{self, Pending},
     script,
 };

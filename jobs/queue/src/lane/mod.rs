@@ -26,8 +26,9 @@ use tracing::error;
 use crate::{
     Entry, EntryId, Job,
     connection::{Link, QueueError},
+    control::Phase,
     envelope::Envelope,
-    hub::{Hub, Phase, lock},
+    hub::{Hub, lock},
     queue::{Core, Keys},
     reply::Fields,
     script,
