@@ -41,6 +41,28 @@ pub enum Accepted {
     NoSender,
 }
 
+/// A query over the columns of sends: `$1` to `$8`.
+macro_rules! over_sends {
+    ($query:ident, $sql:tt, $sends:expr) => {{
+        macro_rules! column {
+            ($send:ident => $value:expr) => {
+                &$sends.iter().map(|$send| $value).collect::<Vec<_>>()
+            };
+        }
+        sqlx::$query!(
+            $sql,
+            column!(send => send.id.0),
+            column!(send => send.lane.as_str()) as &[&str],
+            column!(send => send.payload.as_str()) as &[&str],
+            column!(send => send.recipient.as_str()) as &[&str],
+            column!(send => send.sending_user.as_deref()) as &[Option<&str>],
+            column!(send => send.due_at) as &[Option<DateTime<Utc>>],
+            column!(send => send.pushed),
+            column!(send => send.batch_id) as &[Option<Uuid>]
+        )
+    }};
+}
+
 /// Accepts sends; safe to repeat with the same ids. Answers in the order of `sends`.
 ///
 /// # Errors
@@ -49,13 +71,9 @@ pub async fn accept(
     connection: &mut PgConnection,
     sends: &[Accepting],
 ) -> Result<Vec<Accepted>, sqlx::Error> {
-    macro_rules! column {
-        ($send:ident => $value:expr) => {
-            &sends.iter().map(|$send| $value).collect::<Vec<_>>()
-        };
-    }
     // The checks count as one with the insert: a user deactivated before this statement gets nothing.
-    let accepted = sqlx::query_scalar!(
+    let accepted = over_sends!(
+        query_scalar,
         r#"insert into herald.outbox (id, lane, payload, due_at, pushed_at, batch_id)
            select id, lane, payload::json, coalesce(due_at, now()), case when pushed then now() end, batch_id
            from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::bool[], $8::uuid[])
@@ -63,14 +81,7 @@ pub async fn accept(
            where (select active from herald.app_user u where u.username = s.recipient)
              and (s.sender is null or (select true from herald.app_user u where u.username = s.sender))
            returning id"#,
-        column!(send => send.id.0),
-        column!(send => send.lane.as_str()) as &[&str],
-        column!(send => send.payload.as_str()) as &[&str],
-        column!(send => send.recipient.as_str()) as &[&str],
-        column!(send => send.sending_user.as_deref()) as &[Option<&str>],
-        column!(send => send.due_at) as &[Option<DateTime<Utc>>],
-        column!(send => send.pushed),
-        column!(send => send.batch_id) as &[Option<Uuid>]
+        sends
     )
     .fetch_all(&mut *connection)
     .await;
@@ -96,12 +107,8 @@ async fn accept_or_explain(
     connection: &mut PgConnection,
     sends: &[&Accepting],
 ) -> Result<Vec<Accepted>, sqlx::Error> {
-    macro_rules! column {
-        ($send:ident => $value:expr) => {
-            &sends.iter().map(|$send| $value).collect::<Vec<_>>()
-        };
-    }
-    let checked = sqlx::query!(
+    let checked = over_sends!(
+        query,
         r#"with send as materialized (
              select s.*, coalesce((select active from herald.app_user u where u.username = s.recipient), false) as has_recipient,
                     s.sender is null or (select true from herald.app_user u where u.username = s.sender) is true as has_sender
@@ -114,14 +121,7 @@ async fn accept_or_explain(
              on conflict (id) do nothing
          )
          select has_recipient as "has_recipient!", has_sender as "has_sender!" from send order by n"#,
-        column!(send => send.id.0),
-        column!(send => send.lane.as_str()) as &[&str],
-        column!(send => send.payload.as_str()) as &[&str],
-        column!(send => send.recipient.as_str()) as &[&str],
-        column!(send => send.sending_user.as_deref()) as &[Option<&str>],
-        column!(send => send.due_at) as &[Option<DateTime<Utc>>],
-        column!(send => send.pushed),
-        column!(send => send.batch_id) as &[Option<Uuid>]
+        sends
     )
     .fetch_all(connection)
     .await?;

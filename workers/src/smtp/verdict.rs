@@ -32,7 +32,7 @@ pub enum Verdict {
         /// What went wrong after the dot.
         error: String,
     },
-    /// The caller no longer wanted the mail sent when it was asked just before DATA.
+    /// The caller no longer wanted the mail sent when it was asked just before the message.
     Abandoned,
     /// Not sent, and the settings are to blame: other mails will fare the same.
     Fault(Fault),
