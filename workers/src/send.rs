@@ -13,11 +13,11 @@ use herald_jobs::deliver::DeliverJob;
 use herald_jobs::group_commit::{self, Commit};
 use herald_jobs::id::DeliveryId;
 use herald_jobs::message_type::{ExternalDelivery, Lane, MessageType};
-use herald_jobs::send::{NewMessage, Origin, SendJob, Syntax};
+use herald_jobs::send::{NewMessage, Origin, SendJob};
 use herald_jobs::store;
 use herald_jobs::store::messages::{NewCopy, NewRow};
 use herald_jobs::store::users::User;
-use herald_jobs::template::{handlebars, replace_token_values};
+use herald_jobs::template::{Escape, Functions, Rendering, Template};
 use herald_producers::directory::Directory;
 use herald_producers::push::Pusher;
 use herald_queue::{Batch, DeadDecision, DeadJob, Failure, Outcome};
@@ -106,7 +106,7 @@ fn resolve(
     let created_at = DateTime::from_timestamp_millis(job.accepted_at)
         .ok_or_else(|| Failure::dead("accepted_at: is no time".to_owned()))?;
     let copies = copies(&message, &kind, user, now).map_err(|refusal| Failure::dead(refusal.to_string()))?;
-    let texts = render(message)?;
+    let texts = render(message, now)?;
     Ok(NewRow {
         id: job.id,
         needs_permit: !fast,
@@ -128,14 +128,13 @@ fn resolve(
 }
 
 /// With an instance the texts are templates over it; without one they are taken as they are.
-fn render(mut message: NewMessage) -> Result<NewMessage, Failure> {
+fn render(mut message: NewMessage, now: DateTime<Utc>) -> Result<NewMessage, Failure> {
     let Some(instance) = message.instance.take() else { return Ok(message) };
+    let how = Rendering { escape: Escape::Text, now };
     let over = |field: &str, template: &str| {
-        match message.syntax {
-            Syntax::Token => replace_token_values(&instance, template).map_err(|error| error.to_string()),
-            Syntax::Handlebars => handlebars::text(template, &instance).map_err(|error| error.to_string()),
-        }
-        .map_err(|problem| Failure::dead(format!("{field}: {problem}")))
+        let template = Template::compile(template, message.syntax, &Functions::std());
+        let text = template.and_then(|template| template.render(&instance, &how));
+        text.map_err(|problem| Failure::dead(format!("{field}: {problem}")))
     };
     message.message_text = over("message_text", &message.message_text)?;
     message.external_message =

@@ -1,4 +1,4 @@
-//! Templates: texts with tokens that stand for the values of one instance, a JSON object.
+//! Templates: texts that are rendered over the values of one instance, a JSON object. A text is written in one of two syntaxes.
 //!
 //! ```text
 //! field    = "#" path "#"                                     #name#   #customer.name#
@@ -10,36 +10,93 @@
 //! number   = [ "-" ] digits [ "." digits ]
 //! ```
 //!
-//! A text is read from left to right. A `#` or `@` that begins no token is itself, so `C# costs 5#` and `me@example.com` stay as
-//! they are. A doubled mark before what would be a token prints the token: `##name#` is `#name#`.
+//! A text with tokens is read from left to right. A `#` or `@` that begins no token is itself, so `C# costs 5#` and
+//! `me@example.com` stay as they are. A doubled mark before what would be a token prints the token: `##name#` is `#name#`.
 //!
-//! What a token stands for is never read again: a value may hold `#` and `@`.
+//! The other syntax is Handlebars, without what could take a process down: see [`Syntax::Handlebars`].
+//!
+//! What is put in is never read again: a value may hold `#`, `@` and `{{`. Nothing that a template or a value holds can stop a
+//! worker: nesting is bounded when a text is compiled, and work when it is rendered.
 
+mod budget;
 mod functions;
-pub mod handlebars;
+mod handlebars;
+mod output;
 mod tokens;
 mod values;
 
-use std::borrow::Cow;
+use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use self::tokens::{Argument, Part};
-use self::values::Budget;
+use self::budget::Budget;
+use self::handlebars::Node;
+use self::output::Output;
+use self::tokens::Token;
+use crate::clock::Clock;
+use crate::send::Syntax;
+
+pub use self::functions::{Functions, FunctionsError};
 
 /// Largest template and largest text made of one, in bytes.
 pub const MAX_BYTES: usize = 256 * 1024;
 
-/// Most values that one rendering may go through, the elements of lists and objects counted.
-const MAX_VALUES: usize = 200_000;
 /// The longest name that is compared with others, in bytes.
 const LONGEST_SUGGESTED: usize = 64;
 
-/// A compiled text.
+/// A compiled text, in either syntax.
 #[derive(Debug)]
 pub struct Template {
     source: String,
-    parts: Vec<Part>,
+    body: Body,
+    fields: Vec<Field>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Tokens(Vec<Token>),
+    Handlebars(Vec<Node>),
+}
+
+/// A field of the instance that a text names, and where it does so first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// From the root of the instance.
+    pub names: Vec<String>,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// What for.
+    pub used: Used,
+}
+
+/// What a text uses a field for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Used {
+    /// It is printed, or given to a function.
+    Text,
+    /// It is only entered or tested: by each, with, if, unless or a comparison.
+    Value,
+}
+
+/// How a text is rendered.
+#[derive(Clone, Copy, Debug)]
+pub struct Rendering {
+    /// What values are put into.
+    pub escape: Escape,
+    /// What functions take for the present time.
+    pub now: DateTime<Utc>,
+}
+
+/// What values are put into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Escape {
+    /// Plain text: values stand in it as they are.
+    Text,
+    /// HTML: in values, and in what functions make, `` & < > " ' ` = `` are escaped. The template's own text is not.
+    Html,
 }
 
 /// What is wrong with a template, or with an instance for it, and where in the template.
@@ -61,69 +118,74 @@ struct Fault {
     problem: String,
 }
 
+/// A field as a parser finds it.
+struct Found {
+    names: Vec<String>,
+    at: usize,
+    used: Used,
+}
+
 impl Template {
-    /// Reads a text with tokens.
+    /// Reads a text.
     ///
     /// # Errors
-    /// A call is malformed or names no function, or the text is longer than [`MAX_BYTES`].
-    pub fn compile(source: &str) -> Result<Self, TemplateError> {
-        let parts = if source.len() > MAX_BYTES {
+    /// A call is malformed or names no function, a block or tag is malformed or not allowed, or the text is longer than
+    /// [`MAX_BYTES`].
+    pub fn compile(source: &str, syntax: Syntax, functions: &Functions) -> Result<Self, TemplateError> {
+        let compiled = if source.len() > MAX_BYTES {
             Err(Fault { at: 0, problem: "the text is longer than 256 KB".into() })
         } else {
-            tokens::parse(source)
+            match syntax {
+                Syntax::Token => {
+                    tokens::parse(source, functions).map(|(tokens, found)| (Body::Tokens(tokens), found))
+                }
+                Syntax::Handlebars => handlebars::parse(source, functions)
+                    .map(|(nodes, found)| (Body::Handlebars(nodes), found)),
+            }
         };
-        let parts = parts.map_err(|fault| fault.place(source))?;
-        Ok(Self { source: source.to_owned(), parts })
+        let (body, found) = compiled.map_err(|fault| fault.place(source))?;
+        Ok(Self { source: source.to_owned(), body, fields: placed(source, found) })
+    }
+
+    /// The fields of the instance that the text names, in order. A field that is named again for the same use is not repeated.
+    /// Within `#each`, the fields of an element are those of the list.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
     }
 
     /// The text with the values of `instance`.
     ///
     /// # Errors
-    /// The instance lacks a field, a function does not take what it is given, or the text grows longer than [`MAX_BYTES`] or goes
-    /// through more than 200,000 values.
-    pub fn render(&self, instance: &Map<String, Value>) -> Result<String, TemplateError> {
-        self.write(instance).map_err(|fault| fault.place(&self.source))
+    /// The instance lacks a field, a function does not take what it is given, or the text grows longer than [`MAX_BYTES`], goes
+    /// through more than 200,000 values or makes more than 100,000 rounds.
+    pub fn render(&self, instance: &Map<String, Value>, how: &Rendering) -> Result<String, TemplateError> {
+        let budget = Budget::new(how.now);
+        let mut output = Output::new(self.source.len() + 64, how.escape);
+        let rendered = match &self.body {
+            Body::Tokens(parts) => tokens::render(parts, instance, &budget, &mut output),
+            Body::Handlebars(nodes) => handlebars::render(nodes, instance, &budget, &mut output),
+        };
+        rendered.map_err(|fault| fault.place(&self.source))?;
+        Ok(output.into_text())
     }
 
-    fn write(&self, instance: &Map<String, Value>) -> Result<String, Fault> {
-        let mut output = String::with_capacity(self.source.len() + 64);
-        let budget = Budget::default();
-        for part in &self.parts {
-            let at = match part {
-                Part::Text(text) => {
-                    output.push_str(text);
-                    continue;
-                }
-                Part::Field(path) => {
-                    let value = values::find(instance, path, &budget)?;
-                    values::push(&mut output, &value).map_err(|problem| path.fault(problem))?;
-                    path.at
-                }
-                Part::Call(call) => {
-                    let fault = |problem| Fault { at: call.at, problem };
-                    let arguments: Vec<Cow<'_, Value>> = call
-                        .arguments
-                        .iter()
-                        .map(|argument| match argument {
-                            Argument::Field(path) => values::find(instance, path, &budget),
-                            Argument::Literal(value) => Ok(Cow::Borrowed(value)),
-                        })
-                        .collect::<Result<_, _>>()?;
-                    let value = (call.function.run)(&arguments)
-                        .map_err(|problem| fault(format!("{}: {problem}", call.function.name)))?;
-                    values::push(&mut output, &value).map_err(fault)?;
-                    call.at
-                }
-            };
-            if output.len() > MAX_BYTES {
-                return Err(Fault { at, problem: "the text grows longer than 256 KB".into() });
-            }
+    /// What each token of the text comes to, as plain text, or why it does not: each once, as it stands in the source. Of a text in
+    /// Handlebars, each path from the root of the instance.
+    pub fn resolved(
+        &self,
+        instance: &Map<String, Value>,
+        how: &Rendering,
+    ) -> Vec<(String, Result<String, String>)> {
+        let budget = Budget::new(how.now);
+        match &self.body {
+            Body::Tokens(parts) => tokens::resolved(parts, &self.source, instance, &budget),
+            Body::Handlebars(_) => handlebars::resolved(&self.fields, instance, &budget),
         }
-        Ok(output)
     }
 }
 
-/// `text` with its tokens replaced by the values of `instance`: [`Template::compile`] and [`Template::render`] in one.
+/// `text` with its tokens replaced by the values of `instance`: [`Template::compile`] and [`Template::render`] in one, as plain text,
+/// with the functions of package `std` and by the machine's clock.
 ///
 /// ```
 /// # use herald_jobs::template::replace_token_values;
@@ -140,21 +202,57 @@ impl Template {
 /// # Errors
 /// As for [`Template::compile`] and [`Template::render`].
 pub fn replace_token_values(instance: &Map<String, Value>, text: &str) -> Result<String, TemplateError> {
-    Template::compile(text)?.render(instance)
+    let how = Rendering { escape: Escape::Text, now: Clock::system().now() };
+    Template::compile(text, Syntax::Token, &Functions::std())?.render(instance, &how)
 }
 
 impl Fault {
     fn place(self, source: &str) -> TemplateError {
-        let before = source.get(..self.at).unwrap_or(source);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let (line, column) = Places::of(source).at(self.at);
         TemplateError { line, column, problem: self.problem }
     }
 }
 
+/// Tells lines and columns, of places that are asked for in their order.
+struct Places<'a> {
+    source: &'a str,
+    at: usize,
+    line: usize,
+    column: usize,
+}
+
+impl<'a> Places<'a> {
+    fn of(source: &'a str) -> Self {
+        Self { source, at: 0, line: 1, column: 1 }
+    }
+
+    fn at(&mut self, at: usize) -> (usize, usize) {
+        let between = self.source.get(self.at..at).unwrap_or_default();
+        let lines = between.matches('\n').count();
+        let last = between.rsplit('\n').next().unwrap_or_default().chars().count();
+        self.column = if lines == 0 { self.column + last } else { last + 1 };
+        self.line += lines;
+        self.at = at;
+        (self.line, self.column)
+    }
+}
+
+/// The fields with their places, each once.
+fn placed(source: &str, found: Vec<Found>) -> Vec<Field> {
+    let mut places = Places::of(source);
+    let mut seen = HashSet::with_capacity(found.len());
+    let first = found.into_iter().filter(|found| seen.insert((found.names.clone(), found.used)));
+    first
+        .map(|found| {
+            let (line, column) = places.at(found.at);
+            Field { names: found.names, line, column, used: found.used }
+        })
+        .collect()
+}
+
 /// `; did you mean ...?`, where one of the names comes near. To compare long names takes long.
 fn suggestion<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let is_short = |name: &&str| name.len().max(wrong.len()) <= LONGEST_SUGGESTED;
+    let is_short = |name: &&str| !name.is_empty() && name.len().max(wrong.len()) <= LONGEST_SUGGESTED;
     let near = names
         .filter(is_short)
         .map(|name| (strsim::jaro_winkler(wrong, name), name))

@@ -127,8 +127,8 @@ fn c29_functions_take_fields_and_literals() {
             "2.68 -1 1000.0",
         ),
         ("@std.number.round(123456789012, 20)@", "123456789012.00000000000000000000"),
-        ("@std.number.thousands(12345678901234567890.5, 1)@", "12,345,678,901,234,567,890.5"),
-        ("@std.number.thousands(1234567.891, 2)@ @std.number.thousands(-123)@", "1,234,567.89 -123"),
+        ("@std.number.format(12345678901234567890.5, 1)@", "12,345,678,901,234,567,890.5"),
+        ("@std.number.format(1234567.891, 2)@ @std.number.format(-123)@", "1,234,567.89 -123"),
         ("@std.number.currency(#total#, 'EUR')@", "1,234.50 EUR"),
         ("@std.number.percent(0.125, 1)@", "12.5 %"),
         ("[@std.number.round(#note#)@]", "[]"),
@@ -163,7 +163,7 @@ fn texts_are_bounded() {
     let long = long.as_object().unwrap();
     assert!(replace_token_values(long, "#a#").is_ok());
     assert!(replace_token_values(long, "#a##a#").unwrap_err().problem.contains("256 KB"));
-    assert!(Template::compile(&"x".repeat(MAX_BYTES + 1)).is_err());
+    assert!(Template::compile(&"x".repeat(MAX_BYTES + 1), Syntax::Token, &Functions::std()).is_err());
     let many = json!({"a": vec![json!({"x": null}); 80_000]});
     let many = many.as_object().unwrap();
     assert_eq!(replace_token_values(many, "#a.x#").as_deref(), Ok(""));
@@ -180,7 +180,7 @@ fn texts_are_bounded() {
     for hostile in
         ["@a.b.c(".repeat(30_000), "#a".repeat(100_000), "@a.b.c(')@".repeat(20_000), "@".repeat(MAX_BYTES)]
     {
-        let _ = Template::compile(&hostile);
+        let _ = Template::compile(&hostile, Syntax::Token, &Functions::std());
     }
 }
 

@@ -1,58 +1,145 @@
-//! Finds the tokens of a text.
+//! Texts with tokens.
 
-use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::functions::{self, Function};
-use super::{Fault, suggestion};
+use serde_json::{Map, Value};
+
+use super::budget::Budget;
+use super::functions::{Function, Functions};
+use super::output::Output;
+use super::{Fault, Found, Used, suggestion, values};
+
+/// A part of a text.
+#[derive(Debug)]
+pub(super) enum Token {
+    /// What stands between tokens.
+    Text(String),
+    Put(Put),
+}
+
+/// A token, and where it begins and ends in the source.
+#[derive(Debug)]
+pub(super) struct Put {
+    what: What,
+    at: usize,
+    end: usize,
+}
 
 #[derive(Debug)]
-pub(super) enum Part {
-    Text(String),
+enum What {
     Field(Path),
     Call(Call),
 }
 
 /// The way to a value, and where it stands in the source.
 #[derive(Debug)]
-pub(super) struct Path {
-    pub(super) names: Vec<String>,
-    pub(super) at: usize,
+struct Path {
+    names: Vec<String>,
+    at: usize,
 }
 
 #[derive(Debug)]
-pub(super) struct Call {
-    pub(super) function: &'static Function,
-    pub(super) arguments: Vec<Argument>,
-    pub(super) at: usize,
+struct Call {
+    function: Arc<Function>,
+    arguments: Vec<Argument>,
 }
 
 #[derive(Debug)]
-pub(super) enum Argument {
+enum Argument {
     Field(Path),
     Literal(Value),
 }
 
-impl Path {
-    pub(super) fn fault(&self, problem: String) -> Fault {
-        Fault { at: self.at, problem }
+const MARKS: [char; 2] = ['#', '@'];
+
+/// Puts the values in.
+pub(super) fn render(
+    tokens: &[Token],
+    instance: &Map<String, Value>,
+    budget: &Budget,
+    output: &mut Output,
+) -> Result<(), Fault> {
+    for token in tokens {
+        match token {
+            Token::Text(text) => output.literal(text).map_err(|problem| Fault { at: 0, problem })?,
+            Token::Put(put) => {
+                let value = put.value(instance, budget)?;
+                let written = values::charge(&value, budget).and_then(|()| output.value(&value));
+                written.map_err(|problem| Fault { at: put.at, problem })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What each token comes to, each once.
+pub(super) fn resolved(
+    tokens: &[Token],
+    source: &str,
+    instance: &Map<String, Value>,
+    budget: &Budget,
+) -> Vec<(String, Result<String, String>)> {
+    let mut seen = HashSet::new();
+    let mut resolved = Vec::new();
+    for token in tokens {
+        let Token::Put(put) = token else { continue };
+        let written = source.get(put.at..put.end).unwrap_or_default();
+        if !seen.insert(written) {
+            continue;
+        }
+        let text = put.value(instance, budget).map_err(|fault| fault.problem).and_then(|value| {
+            values::charge(&value, budget)?;
+            values::text(&value).map(Cow::into_owned)
+        });
+        resolved.push((written.to_owned(), text));
+    }
+    resolved
+}
+
+impl Put {
+    /// What it stands for.
+    fn value<'a>(
+        &'a self,
+        instance: &'a Map<String, Value>,
+        budget: &Budget,
+    ) -> Result<Cow<'a, Value>, Fault> {
+        let call = match &self.what {
+            What::Field(path) => return path.value(instance, budget),
+            What::Call(call) => call,
+        };
+        let arguments = call.arguments.iter().map(|argument| match argument {
+            Argument::Field(path) => path.value(instance, budget),
+            Argument::Literal(value) => Ok(Cow::Borrowed(value)),
+        });
+        let arguments: Vec<Cow<'_, Value>> = arguments.collect::<Result<_, _>>()?;
+        let value = call.function.call(&arguments, budget);
+        value.map(Cow::Owned).map_err(|problem| Fault { at: self.at, problem })
     }
 }
 
-const MARKS: [char; 2] = ['#', '@'];
+impl Path {
+    fn value<'a>(&self, instance: &'a Map<String, Value>, budget: &Budget) -> Result<Cow<'a, Value>, Fault> {
+        values::find(instance, &self.names, budget).map_err(|problem| Fault { at: self.at, problem })
+    }
+}
 
-pub(super) fn parse(source: &str) -> Result<Vec<Part>, Fault> {
-    let mut reader = Reader { source, at: 0, last_close: source.rfind(")@").unwrap_or(0) };
-    let mut parts = Vec::new();
+/// Finds the tokens of a text, and the fields these name.
+pub(super) fn parse(source: &str, functions: &Functions) -> Result<(Vec<Token>, Vec<Found>), Fault> {
+    let last_close = source.rfind(")@").unwrap_or(0);
+    let mut reader = Reader { source, functions, at: 0, last_close };
+    let mut tokens = Vec::new();
     let mut text = String::new();
     while let Some(offset) = reader.rest().find(MARKS) {
         text.push_str(&reader.rest()[..offset]);
         reader.at += offset;
         let mark = reader.at;
-        if let Some(part) = reader.token()? {
+        if let Some(what) = reader.token()? {
             if !text.is_empty() {
-                parts.push(Part::Text(std::mem::take(&mut text)));
+                tokens.push(Token::Text(std::mem::take(&mut text)));
             }
-            parts.push(part);
+            tokens.push(Token::Put(Put { what, at: mark, end: reader.at }));
             continue;
         }
         // No token: the mark is itself, or doubles that of a token, which is then printed.
@@ -74,13 +161,37 @@ pub(super) fn parse(source: &str) -> Result<Vec<Part>, Fault> {
     }
     text.push_str(reader.rest());
     if !text.is_empty() {
-        parts.push(Part::Text(text));
+        tokens.push(Token::Text(text));
     }
-    Ok(parts)
+    let found = tokens.iter().flat_map(named).collect();
+    Ok((tokens, found))
+}
+
+/// The fields that a token names.
+fn named(token: &Token) -> Vec<Found> {
+    let paths = match token {
+        Token::Text(_) => Vec::new(),
+        Token::Put(Put { what: What::Field(path), .. }) => vec![path],
+        Token::Put(Put { what: What::Call(call), .. }) => {
+            call.arguments.iter().filter_map(Argument::path).collect()
+        }
+    };
+    let found = |path: &Path| Found { names: path.names.clone(), at: path.at, used: Used::Text };
+    paths.into_iter().map(found).collect()
+}
+
+impl Argument {
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Field(path) => Some(path),
+            Self::Literal(_) => None,
+        }
+    }
 }
 
 struct Reader<'a> {
     source: &'a str,
+    functions: &'a Functions,
     at: usize,
     /// Where the last `)@` stands: nothing behind it is a call.
     last_close: usize,
@@ -104,10 +215,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The token that begins here. Without one it is undefined how far this has read.
-    fn token(&mut self) -> Result<Option<Part>, Fault> {
+    fn token(&mut self) -> Result<Option<What>, Fault> {
         let at = self.at;
         if let Some(path) = self.field() {
-            return Ok(Some(Part::Field(path)));
+            return Ok(Some(What::Field(path)));
         }
         self.at = at;
         if !self.takes("@") {
@@ -119,21 +230,15 @@ impl<'a> Reader<'a> {
         }
         let arguments = self.arguments()?;
         let name = names.join(".");
-        let function = functions::find(&name).ok_or_else(|| Fault {
+        let function = self.functions.called(&name).ok_or_else(|| Fault {
             at,
-            problem: format!("there is no function `{name}`{}", suggestion(&name, functions::names())),
+            problem: format!(
+                "there is no function `{name:.80}`{}",
+                suggestion(&name, self.functions.names())
+            ),
         })?;
-        if !function.takes.contains(&arguments.len()) {
-            let (least, most) = function.takes.clone().into_inner();
-            let takes = match (least, most) {
-                (1, 1) => "1 argument".to_owned(),
-                (least, most) if least == most => format!("{least} arguments"),
-                (least, most) => format!("{least} to {most} arguments"),
-            };
-            let problem = format!("{name} takes {takes}, not {}", arguments.len());
-            return Err(Fault { at, problem });
-        }
-        Ok(Some(Part::Call(Call { function, arguments, at })))
+        function.takes(&name, arguments.len()).map_err(|problem| Fault { at, problem })?;
+        Ok(Some(What::Call(Call { function, arguments })))
     }
 
     fn field(&mut self) -> Option<Path> {
@@ -231,7 +336,7 @@ impl<'a> Reader<'a> {
 }
 
 /// `-12` or `3.50`: a fraction as it is written, since a JSON number would not keep each digit.
-fn number(word: &str) -> Option<Value> {
+pub(super) fn number(word: &str) -> Option<Value> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (whole, fraction) = word.split_once('.').unwrap_or((word, "0"));
     if !digits(whole.strip_prefix('-').unwrap_or(whole)) || !digits(fraction) {

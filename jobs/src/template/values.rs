@@ -1,78 +1,80 @@
 //! The values of an instance, and how they are written.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::tokens::Path;
-use super::{Fault, MAX_VALUES, suggestion};
+use super::budget::Budget;
+use super::suggestion;
 
+/// Where an object holds its own text: the label of a related record, or the value of its key.
+pub(super) const OWN: &str = "";
 /// How much of a name an error repeats, in characters.
 const LONGEST_NAMED: usize = 80;
 /// What stands between the elements of a list.
 const BETWEEN: &str = ", ";
 
-/// How many values may still be gone through.
-pub(super) struct Budget(Cell<usize>);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(Cell::new(MAX_VALUES))
-    }
-}
-
-impl Budget {
-    /// Counts a value and all in it.
-    fn charge(&self, value: &Value, path: &Path) -> Result<(), Fault> {
-        self.0.set(
-            self.0
-                .get()
-                .checked_sub(1)
-                .ok_or_else(|| path.fault(format!("the text goes through more than {MAX_VALUES} values")))?,
-        );
-        match value {
-            Value::Array(items) => items.iter().try_for_each(|item| self.charge(item, path)),
-            Value::Object(fields) => fields.values().try_for_each(|item| self.charge(item, path)),
-            _ => Ok(()),
-        }
-    }
-}
-
 /// The value at the end of a path. A null on the way is null, and a list on the way a list of what is found in its elements.
+///
+/// # Errors
+/// There is no such field, or the budget is spent.
 pub(super) fn find<'a>(
     instance: &'a Map<String, Value>,
-    path: &Path,
+    names: &[String],
     budget: &Budget,
-) -> Result<Cow<'a, Value>, Fault> {
-    let Some((first, rest)) = path.names.split_first() else { return Ok(Cow::Owned(Value::Null)) };
-    let value = field(instance, first, path)?;
-    budget.charge(value, path)?;
-    follow(value, rest, path)
+) -> Result<Cow<'a, Value>, String> {
+    let Some((first, rest)) = names.split_first() else { return Ok(Cow::Owned(Value::Null)) };
+    budget.step()?;
+    follow(field(instance, first)?, rest, budget)
 }
 
-fn follow<'a>(value: &'a Value, names: &[String], path: &Path) -> Result<Cow<'a, Value>, Fault> {
+/// As [`find`], from any value.
+///
+/// # Errors
+/// As for [`find`].
+pub(super) fn follow<'a>(
+    value: &'a Value,
+    names: &[String],
+    budget: &Budget,
+) -> Result<Cow<'a, Value>, String> {
     let Some((name, rest)) = names.split_first() else { return Ok(Cow::Borrowed(value)) };
+    budget.step()?;
     match value {
         Value::Null => Ok(Cow::Borrowed(value)),
-        Value::Object(fields) => follow(field(fields, name, path)?, rest, path),
+        Value::Object(fields) => follow(field(fields, name)?, rest, budget),
         Value::Array(items) => {
-            let found = items.iter().map(|item| follow(item, names, path).map(Cow::into_owned));
-            Ok(Cow::Owned(Value::Array(found.collect::<Result<_, _>>()?)))
+            let found = items.iter().map(|item| {
+                let found = follow(item, names, budget)?;
+                charge(&found, budget)?;
+                Ok(found.into_owned())
+            });
+            Ok(Cow::Owned(Value::Array(found.collect::<Result<_, String>>()?)))
         }
-        _ => Err(path.fault(format!("there is no field `{name:.LONGEST_NAMED$}` in what is no object"))),
+        _ => Err(format!("there is no field `{name:.LONGEST_NAMED$}` in what is no object")),
     }
 }
 
-fn field<'a>(fields: &'a Map<String, Value>, name: &str, path: &Path) -> Result<&'a Value, Fault> {
+/// Counts a value that is about to be read through. What is owned was counted when it was made.
+///
+/// # Errors
+/// The budget is spent.
+#[expect(clippy::ptr_arg, reason = "whose value it is makes the difference")]
+pub(super) fn charge(value: &Cow<'_, Value>, budget: &Budget) -> Result<(), String> {
+    match value {
+        Cow::Borrowed(value) => budget.charge(value),
+        Cow::Owned(_) => Ok(()),
+    }
+}
+
+fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a Value, String> {
     fields.get(name).ok_or_else(|| {
         let near = suggestion(name, fields.keys().map(String::as_str));
-        path.fault(format!("there is no field `{name:.LONGEST_NAMED$}`{near}"))
+        format!("there is no field `{name:.LONGEST_NAMED$}`{near}")
     })
 }
 
-/// Writes a value: null as nothing, a list with its elements side by side (nulls left out).
+/// Writes a value: null as nothing, a list with its elements side by side (nulls left out), an object as its own text.
 ///
 /// # Errors
 /// An object has no text of its own.
@@ -91,10 +93,13 @@ pub(super) fn push(output: &mut String, value: &Value) -> Result<(), String> {
                 between = BETWEEN;
             }
         }
-        Value::Object(fields) => {
-            let example = fields.keys().min().map_or(String::new(), |name| format!(", such as `{name}`"));
-            return Err(format!("this is an object: name one of its fields{example}"));
-        }
+        Value::Object(fields) => match fields.get(OWN) {
+            Some(own) => push(output, own)?,
+            None => {
+                let example = fields.keys().min().map_or(String::new(), |name| format!(", such as `{name}`"));
+                return Err(format!("this is an object: name one of its fields{example}"));
+            }
+        },
     }
     Ok(())
 }
@@ -110,4 +115,12 @@ pub(super) fn text(value: &Value) -> Result<Cow<'_, str>, String> {
     let mut text = String::new();
     push(&mut text, value)?;
     Ok(Cow::Owned(text))
+}
+
+/// What stands for a value: an object's own text, otherwise the value itself.
+pub(super) fn own(value: &Value) -> &Value {
+    match value {
+        Value::Object(fields) => fields.get(OWN).map_or(value, own),
+        _ => value,
+    }
 }

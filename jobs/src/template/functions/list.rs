@@ -1,18 +1,18 @@
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{Arguments, Function};
 use crate::template::MAX_BYTES;
 use crate::template::values::text;
 
-pub(super) const FUNCTIONS: &[Function] = &[
-    Function { name: "std.list.join", takes: 2..=2, run: join },
-    Function { name: "std.list.count", takes: 1..=1, run: |of| Ok(items(&of[0]).len().into()) },
-    Function {
-        name: "std.list.first",
-        takes: 1..=1,
-        run: |of| Ok(items(&of[0]).first().copied().cloned().into()),
-    },
-];
+pub(super) fn functions() -> Vec<Arc<Function>> {
+    vec![
+        Function::std("std.list.join", 2..=2, join),
+        Function::std("std.list.count", 1..=1, |of| Ok(items(&of[0]).len().into())),
+        Function::std("std.list.first", 1..=1, |of| Ok(items(&of[0]).first().copied().cloned().into())),
+    ]
+}
 
 /// What is not null in a list; anything else is a list of itself.
 fn items(value: &Value) -> Vec<&Value> {

@@ -1,23 +1,39 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::Value;
 
 use super::{Arguments, Function, count};
-use crate::template::values::text;
+use crate::template::values::{own, text};
 
 /// Most decimal places.
 const MOST: u32 = 20;
+/// Longest text that is read as a number, in bytes.
+const LONGEST: usize = 64;
+/// Longest mark between thousands, or before the decimals, in characters.
+const LONGEST_MARK: usize = 4;
 
-pub(super) const FUNCTIONS: &[Function] = &[
-    Function { name: "std.number.round", takes: 1..=2, run: |of| each(of, plain) },
-    Function { name: "std.number.thousands", takes: 1..=2, run: |of| each(of, grouped) },
-    Function { name: "std.number.percent", takes: 1..=2, run: percent },
-    Function { name: "std.number.currency", takes: 2..=2, run: currency },
-];
+pub(super) fn functions() -> Vec<Arc<Function>> {
+    vec![
+        Function::std("std.number.format", 1..=4, format),
+        Function::std("std.number.round", 1..=2, round),
+        Function::std("std.number.percent", 1..=2, percent),
+        Function::std("std.number.currency", 2..=2, currency),
+    ]
+}
 
-/// Null stays null. Halves are rounded away from zero; the places are the second argument, or none.
-fn each(of: Arguments<'_, '_>, write: fn(Decimal, u32) -> String) -> Result<Value, String> {
+/// With as many places as it has, or rounded to those that are given. The marks are `,` and `.`, or those that are given.
+fn format(of: Arguments<'_, '_>) -> Result<Value, String> {
+    let places = of.get(1).map(|places| count(places, 2, MOST)).transpose()?;
+    let (thousands, decimal) = (mark(of, 2, ",")?, mark(of, 3, ".")?);
+    Ok(number(&of[0])?.map(|number| grouped(number, places, &thousands, &decimal)).into())
+}
+
+/// Halves are rounded away from zero.
+fn round(of: Arguments<'_, '_>) -> Result<Value, String> {
     let places = of.get(1).map_or(Ok(0), |places| count(places, 2, MOST))?;
-    Ok(number(&of[0])?.map(|number| write(number, places)).into())
+    Ok(number(&of[0])?.map(|number| plain(number, places)).into())
 }
 
 /// A share as a percentage: 0.125 is `12.5 %` with one place.
@@ -31,19 +47,37 @@ fn percent(of: Arguments<'_, '_>) -> Result<Value, String> {
 /// An amount with two places and its currency: `1,234.50 EUR`.
 fn currency(of: Arguments<'_, '_>) -> Result<Value, String> {
     let code = text(&of[1])?;
-    Ok(number(&of[0])?.map(|amount| format!("{} {code}", grouped(amount, 2))).into())
+    Ok(number(&of[0])?.map(|amount| format!("{} {code}", grouped(amount, Some(2), ",", "."))).into())
 }
 
 /// A number, also one that is written in a string.
-fn number(value: &Value) -> Result<Option<Decimal>, String> {
-    let written = match value {
-        Value::Null => return Ok(None),
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text.trim().to_owned(),
-        _ => String::new(),
+pub(in crate::template) fn decimal(value: &Value) -> Option<Decimal> {
+    let written: Cow<'_, str> = match own(value) {
+        Value::Number(number) => number.to_string().into(),
+        Value::String(text) if text.len() <= LONGEST => text.trim().into(),
+        _ => return None,
     };
-    let number = written.parse().or_else(|_| Decimal::from_scientific(&written));
-    number.map(Some).map_err(|_| "argument 1 must be a number of at most 28 digits".to_owned())
+    written.parse().or_else(|_| Decimal::from_scientific(&written)).ok()
+}
+
+/// Null stays null.
+fn number(value: &Value) -> Result<Option<Decimal>, String> {
+    match own(value) {
+        Value::Null => Ok(None),
+        value => decimal(value)
+            .map(Some)
+            .ok_or_else(|| "argument 1 must be a number of at most 28 digits".to_owned()),
+    }
+}
+
+/// The mark that is given as the argument at `index`.
+fn mark<'a>(of: Arguments<'a, '_>, index: usize, otherwise: &'static str) -> Result<Cow<'a, str>, String> {
+    let Some(mark) = of.get(index) else { return Ok(otherwise.into()) };
+    let mark = text(mark)?;
+    if mark.chars().count() > LONGEST_MARK {
+        return Err(format!("argument {} must be a mark of at most {LONGEST_MARK} characters", index + 1));
+    }
+    Ok(mark)
 }
 
 fn plain(number: Decimal, places: u32) -> String {
@@ -58,16 +92,20 @@ fn plain(number: Decimal, places: u32) -> String {
     text
 }
 
-fn grouped(number: Decimal, places: u32) -> String {
-    let plain = plain(number, places);
+fn grouped(number: Decimal, places: Option<u32>, thousands: &str, decimal: &str) -> String {
+    let plain = places.map_or_else(|| number.to_string(), |places| plain(number, places));
     let (sign, digits) = plain.strip_prefix('-').map_or(("", plain.as_str()), |digits| ("-", digits));
-    let (whole, fraction) = digits.find('.').map_or((digits, ""), |point| digits.split_at(point));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let mut grouped = String::from(sign);
     for (position, digit) in whole.chars().enumerate() {
         if position > 0 && (whole.len() - position) % 3 == 0 {
-            grouped.push(',');
+            grouped.push_str(thousands);
         }
         grouped.push(digit);
     }
-    grouped + fraction
+    if !fraction.is_empty() {
+        grouped.push_str(decimal);
+        grouped.push_str(fraction);
+    }
+    grouped
 }

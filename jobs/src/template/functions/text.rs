@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{Arguments, Function, count};
@@ -6,15 +8,17 @@ use crate::template::values::text;
 /// Longest text that padding makes, in characters.
 const MOST: u32 = 1_000;
 
-pub(super) const FUNCTIONS: &[Function] = &[
-    Function { name: "std.text.upper", takes: 1..=1, run: |of| Ok(text(&of[0])?.to_uppercase().into()) },
-    Function { name: "std.text.lower", takes: 1..=1, run: |of| Ok(text(&of[0])?.to_lowercase().into()) },
-    Function { name: "std.text.title", takes: 1..=1, run: title },
-    Function { name: "std.text.trim", takes: 1..=1, run: |of| Ok(text(&of[0])?.trim().into()) },
-    Function { name: "std.text.truncate", takes: 2..=2, run: truncate },
-    Function { name: "std.text.pad", takes: 2..=2, run: pad },
-    Function { name: "std.text.default", takes: 2..=2, run: default },
-];
+pub(super) fn functions() -> Vec<Arc<Function>> {
+    vec![
+        Function::std("std.text.upper", 1..=1, |of| Ok(text(&of[0])?.to_uppercase().into())),
+        Function::std("std.text.lower", 1..=1, |of| Ok(text(&of[0])?.to_lowercase().into())),
+        Function::std("std.text.title", 1..=1, title),
+        Function::std("std.text.trim", 1..=1, |of| Ok(text(&of[0])?.trim().into())),
+        Function::std("std.text.truncate", 2..=2, truncate),
+        Function::std("std.text.pad", 2..=2, pad),
+        Function::std("std.text.default", 2..=2, default),
+    ]
+}
 
 /// The first letter of each word large.
 fn title(of: Arguments<'_, '_>) -> Result<Value, String> {
