@@ -67,6 +67,8 @@ create table herald.api_token (
     name         text not null,
     -- Messages sent with this token come from this sender.
     sender       text not null,
+    -- May also change templates and models, and read records through them.
+    admin        boolean not null default false,
     created_at   timestamptz not null,
     expires_at   timestamptz,
     revoked_at   timestamptz,

@@ -41,6 +41,9 @@ create table herald.message_type (
                       constraint message_type_on_unknown check (on_unknown in ('retry_once', 'hold')),
     lane              text not null default 'normal'
                       constraint message_type_lane check (lane in ('alert', 'normal', 'bulk')),
+    -- What is delivered when a template cannot be rendered; null: that there is a message, and from whom.
+    fallback_text     text
+                      constraint message_type_fallback_length check (length(fallback_text) between 1 and 2000),
     standard          boolean not null default false,
     updated_at        timestamptz not null default now(),
     constraint message_type_expiry_only_view check (expiry_days is null or required_action = 'view'),

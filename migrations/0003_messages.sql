@@ -52,6 +52,13 @@ create table herald.message (
     message_text      text not null,
     -- What e-mail and SMS carry; null: message_text.
     external_message  text,
+    -- What e-mail carries beside the plain text.
+    external_html     text,
+    -- What made the texts: herald.message_template.
+    template          text,
+    template_version  integer,
+    -- Why the texts could not be made: the message then holds its type's fallback text.
+    template_error    text,
     -- A model's name with the instance's id, or a username alone.
     sender            text not null,
     sender_instance   text,
@@ -71,4 +78,5 @@ create table herald.message (
 create index message_inbox on herald.message (recipient_id, alert, id desc) where status = 'pending';
 create index message_history on herald.message (recipient_id, acted_at desc) where status <> 'pending';
 create index message_expiry on herald.message (expires_at) where status = 'pending' and expires_at is not null;
+create index message_template_errors on herald.message (id desc) where template_error is not null;
 create index message_batch on herald.message (batch_id) where batch_id is not null;

@@ -54,15 +54,20 @@ end $$;
 
 create function herald.send_message(
     recipient         text,
-    message_text      text,
-    message_type      text,
-    sender            text,
+    message_text      text default null,
+    message_type      text default null,
+    sender            text default null,
     sender_instance   text default null,
     external_message  text default null,
     action_parameters jsonb default null,
     subject           text default null,
     idempotency_key   text default null,
-    deliver_at        timestamptz default null
+    deliver_at        timestamptz default null,
+    -- A message template makes the texts, over the record model_key of its model (a JSON list for a key of several columns) or over
+    -- instance, a JSON object. Without a template, the texts of this message are templates over instance.
+    template          text default null,
+    model_key         jsonb default null,
+    instance          jsonb default null
 ) returns uuid
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -75,6 +80,7 @@ declare
     max_parameter  constant integer := 2000;
     id        uuid := herald.uuid_v7();
     type      herald.message_type;
+    has_model boolean;
     parameter jsonb;
     position  integer := 0;
     request   jsonb;
@@ -91,8 +97,34 @@ begin
         raise exception 'message_type: there is no message type "%"', coalesce(message_type, '')
             using errcode = 'invalid_parameter_value';
     end if;
-    if coalesce(message_text, '') !~ '[^[:space:]]' then
+    if template is not null then
+        if message_text is not null or external_message is not null or subject is not null then
+            raise exception '%: comes from the template: leave it out',
+                case when message_text is not null then 'message_text' when subject is not null then 'subject' else 'external_message' end
+                using errcode = 'invalid_parameter_value';
+        elsif (model_key is null) = (instance is null) then
+            raise exception 'model_key: with a template, either this or instance is needed' using errcode = 'invalid_parameter_value';
+        end if;
+        select m.model is not null into has_model from herald.message_template m where m.code = template order by m.version desc limit 1;
+        if not found then
+            raise exception 'template: there is no template "%"', template using errcode = 'invalid_parameter_value';
+        elsif model_key is not null and not has_model then
+            raise exception 'model_key: the template % has no model; send an instance', template using errcode = 'invalid_parameter_value';
+        elsif model_key is not null and exists (
+            select from jsonb_array_elements(case when jsonb_typeof(model_key) = 'array' then model_key
+                                                  else jsonb_build_array(model_key) end) part
+            having count(*) not between 1 and 8 or bool_or(jsonb_typeof(part) not in ('number', 'string')
+                                                           or length(part #>> '{}') > 500)) then
+            raise exception 'model_key: must be a number or a text, or a list of these for a key of several columns'
+                using errcode = 'invalid_parameter_value';
+        end if;
+    elsif model_key is not null then
+        raise exception 'model_key: is only of use with a template' using errcode = 'invalid_parameter_value';
+    elsif coalesce(message_text, '') !~ '[^[:space:]]' then
         raise exception 'message_text: must not be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    if jsonb_typeof(instance) <> 'object' then
+        raise exception 'instance: must be a JSON object' using errcode = 'invalid_parameter_value';
     elsif length(message_text) > max_text then
         raise exception 'message_text: is longer than % characters', max_text using errcode = 'invalid_parameter_value';
     elsif length(external_message) > max_text then
@@ -138,7 +170,11 @@ begin
         'recipient', recipient, 'message_type', message_type, 'message_text', message_text,
         'external_message', external_message, 'subject', subject, 'sender', sender,
         'sender_instance', sender_instance, 'action_parameters', action_parameters,
-        'deliver_at', deliver_at));
+        'deliver_at', deliver_at, 'template', template, 'model_key', model_key));
+    if instance is not null then
+        -- By itself: its nulls are values.
+        request := request || jsonb_build_object('instance', instance);
+    end if;
 
     if idempotency_key is not null then
         insert into herald.idempotency as i (sender, key, request_hash, message_id, expires_at)

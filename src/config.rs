@@ -1,6 +1,6 @@
 //! Settings: the defaults, then a file, then the environment.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use config::{Environment, File, FileFormat};
@@ -21,6 +21,7 @@ pub struct Config {
     pub web: Web,
     pub worker: Worker,
     pub email: Email,
+    pub templates: Templates,
     pub periodic: Periodic,
     pub log: Log,
 }
@@ -77,6 +78,14 @@ pub struct Worker {
 #[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
 pub struct Email {
     pub message_id_domain: String,
+}
+
+/// `[templates]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
+pub struct Templates {
+    pub functions: PathBuf,
 }
 
 /// `[periodic]`

@@ -38,6 +38,12 @@ enum Command {
     /// Makes, lists and revokes API tokens.
     #[command(subcommand)]
     Token(commands::token::Token),
+    /// Says which tables templates may read.
+    #[command(subcommand)]
+    Model(commands::model::Model),
+    /// Lists, checks, previews and saves message templates.
+    #[command(subcommand)]
+    Template(commands::template::Template),
     /// Lists, replays and drops jobs that failed for good.
     #[command(subcommand)]
     Dead(commands::dead::Dead),
@@ -75,6 +81,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Inbox(inbox) => inbox.run(config).await,
         Command::User(user) => user.run(config).await,
         Command::Token(token) => token.run(config).await,
+        Command::Model(model) => model.run(config).await,
+        Command::Template(template) => template.run(config).await,
         Command::Dead(dead) => dead.run(config).await,
         Command::Registry(registry) => registry.run(config).await,
         Command::Config(show) => show.run(&config),

@@ -1,9 +1,11 @@
 //! Puts the crates together: from settings to the parts that the commands run.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::TimeDelta;
+use herald_jobs::authoring::Authoring;
 use herald_jobs::clock::Clock;
 use herald_jobs::periodic::PeriodicName;
 use herald_jobs::queues::Queues;
@@ -62,11 +64,27 @@ impl Wiring {
             takeover_after: Duration::try_from_secs_f64(worker.takeover_after)
                 .context("worker.takeover_after")?,
             grace: Duration::from_secs(worker.grace),
+            functions_dir: self.functions_dir(),
             message_id_domain: (!domain.is_empty()).then(|| domain.clone()),
         };
         let (queues, clock) = (self.queues.clone(), self.clock.clone());
         herald_workers::Context::new(&self.config.database.url, queues, clock, options)
             .context("database.url")
+    }
+
+    /// Where templates are checked and saved.
+    ///
+    /// # Errors
+    /// The database's address is malformed.
+    pub fn authoring(&self) -> Result<Authoring> {
+        let reader =
+            store::catalogue::reader(&self.config.database.url, "models", 2).context("database.url")?;
+        Ok(Authoring::new(self.pool.clone(), reader, self.functions_dir()))
+    }
+
+    fn functions_dir(&self) -> Option<PathBuf> {
+        let dir = &self.config.templates.functions;
+        (!dir.as_os_str().is_empty()).then(|| dir.clone())
     }
 
     /// The address that people use.

@@ -8,10 +8,13 @@ mod stories {
     mod access;
     mod commands;
     mod commits;
+    mod demo;
     mod email;
     mod inbox;
     mod keys;
     mod metadata;
+    mod models;
     mod purge;
     mod relay;
+    mod templates;
 }

@@ -15,5 +15,6 @@ mod web {
     mod ops;
     mod routes;
     mod schedule;
+    mod templates;
     mod world;
 }

@@ -15,12 +15,13 @@ create table if not exists demo.contact_person (
 );
 
 create table if not exists demo.purchase_order (
-    id        integer generated always as identity primary key,
-    customer  integer not null references demo.customer (id),
-    subject   text not null,
-    amount    numeric(12, 2) not null,
-    requester text not null,
-    status    text not null default 'submitted' check (status in ('submitted', 'approved'))
+    id         integer generated always as identity primary key,
+    customer   integer not null references demo.customer (id),
+    subject    text not null,
+    amount     numeric(12, 2) not null,
+    requester  text not null,
+    ordered_on date not null default current_date,
+    status     text not null default 'submitted' check (status in ('submitted', 'approved'))
 );
 
 create table if not exists demo.report_task (
@@ -30,11 +31,23 @@ create table if not exists demo.report_task (
     finished timestamptz
 );
 
+create table if not exists demo.report_line (
+    id          integer generated always as identity primary key,
+    report_task integer not null references demo.report_task (id),
+    region      text not null,
+    amount      numeric(12, 2) not null
+);
+
 insert into demo.customer values (1, 'Harbour Coffee Ltd'), (2, 'Nordlicht GmbH') on conflict do nothing;
 insert into demo.contact_person values
     (1, 1, 'Hana Ito', 'hana@harbour-coffee.example'),
-    (2, 2, 'Jonas Brandt', 'jonas@nordlicht.example')
+    (2, 2, 'Jonas Brandt', 'jonas@nordlicht.example'),
+    (3, 2, 'Mia Lund', 'mia@nordlicht.example')
 on conflict do nothing;
+
+insert into demo.purchase_order (id, customer, subject, amount, requester, ordered_on)
+overriding system value values (1, 2, 'Lanterns, 40 pieces', 3180.50, 'ann', current_date - 3) on conflict do nothing;
+select setval(pg_get_serial_sequence('demo.purchase_order', 'id'), (select max(id) from demo.purchase_order));
 
 select herald.upsert_user('ann', 'Ann Archer', 'ann@demo.example', '+491701234567', time_zone => 'Europe/Berlin');
 select herald.upsert_user('bob', 'Bob Baker', 'bob@demo.example');

@@ -6,16 +6,23 @@
 
 pub mod action_url;
 pub mod address;
+#[cfg(feature = "render")]
+pub mod authoring;
 pub mod clock;
 pub mod deliver;
 pub mod group_commit;
 pub mod id;
+pub mod message_template;
 pub mod message_type;
+pub mod model;
 pub mod periodic;
 pub mod queues;
 pub mod refusal;
+#[cfg(feature = "render")]
+mod rendering;
 pub mod secret;
 pub mod send;
+pub mod sms;
 pub mod store;
 #[cfg(feature = "render")]
 pub mod template;

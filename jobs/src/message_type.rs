@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// Declares a closed set of names that are the same in Rust, JSON, the database and the command line.
 macro_rules! names {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $(#[derive($derive:ident)])? $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[doc = $doc])*
+        $(#[derive($derive)])?
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
 
@@ -133,4 +134,6 @@ pub struct MessageType {
     pub on_unknown: OnUnknown,
     /// The lane its messages take.
     pub lane: Lane,
+    /// What is delivered when a template cannot be rendered; `None`: that there is a message, and from whom.
+    pub fallback_text: Option<String>,
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::address::{Contact, EmailMode, Username};
 use crate::id::MessageId;
-use crate::message_type::{Lane, MessageType, RequiredAction};
+use crate::message_type::{Lane, MessageType, RequiredAction, names};
 use crate::refusal::Refusal;
 
 /// Longest text of a message, in characters.
@@ -21,6 +21,8 @@ pub const MAX_SENDER: usize = 200;
 pub const MAX_PARAMETERS: (usize, usize) = (50, 2_000);
 /// Most outside contacts named in one send.
 pub const MAX_CONTACTS: usize = 100;
+/// Most parts of a record's key, and the longest of them in characters.
+pub const MAX_MODEL_KEY: (usize, usize) = (8, 500);
 /// Longest idempotency key, in characters.
 pub const MAX_KEY: usize = 255;
 
@@ -32,7 +34,8 @@ pub struct NewMessage {
     pub recipient: String,
     /// The code of a message type.
     pub message_type: String,
-    /// What the inbox shows.
+    /// What the inbox shows; with a `template` it comes from there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message_text: String,
     /// What e-mail and SMS carry; absent: `message_text`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,10 +52,16 @@ pub struct NewMessage {
     /// Scalars for the action's URL, in order; dates as ISO strings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action_parameters: Option<Vec<Value>>,
-    /// With an instance the texts are templates over it; without one they are taken as they are.
+    /// The code of a message template, which then makes the texts: over `instance`, or over the record `model_key` of its model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// The key of a record: a number or text, or a list of these where the model's key has several columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_key: Option<Value>,
+    /// Without a template, the texts of this message are templates over it; with neither they are taken as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<serde_json::Map<String, Value>>,
-    /// How those templates are written.
+    /// How the texts of this message are written.
     #[serde(default, skip_serializing_if = "Syntax::is_token")]
     pub syntax: Syntax,
     /// Outside contacts who get a copy too.
@@ -66,15 +75,16 @@ pub struct NewMessage {
     pub lane: Option<Lane>,
 }
 
-/// How a template is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Syntax {
-    /// `#field#` and `@package.module.function(...)@`: see `template`.
-    #[default]
-    Token,
-    /// `{{field}}`, `{{#each}}`, `{{#if}}`: Handlebars in strict mode, without partials and decorators.
-    Handlebars,
+names! {
+    /// How a template is written.
+    #[derive(Default)]
+    Syntax {
+        /// `#field#` and `@package.module.function(...)@`: see `template`.
+        #[default]
+        Token = "token",
+        /// `{{field}}`, `{{#each}}`, `{{#if}}`: Handlebars in strict mode, without partials and decorators.
+        Handlebars = "handlebars",
+    }
 }
 
 impl Syntax {
@@ -123,8 +133,9 @@ impl NewMessage {
             .map_err(|problem| Refusal::new("recipient", problem))?
             .to_string();
         self.sender = self.sender.trim().to_owned();
+        self.check_template()?;
         text("message_text", &self.message_text)?;
-        if self.message_text.trim().is_empty() {
+        if self.message_text.trim().is_empty() && self.template.is_none() {
             return refuse("message_text", "must not be empty".into());
         }
         if let Some(external) = &self.external_message {
@@ -175,6 +186,37 @@ impl NewMessage {
         self.recipients.iter().enumerate().map(named).collect()
     }
 
+    /// A template brings all texts, and needs one thing to read.
+    fn check_template(&self) -> Result<(), Refusal> {
+        let refuse = |field: &str, problem: &str| Err(Refusal::new(field, problem));
+        if self.template.is_none() {
+            return match self.model_key {
+                Some(_) => refuse("model_key", "is only of use with a template"),
+                None => Ok(()),
+            };
+        }
+        for (field, is_there) in [
+            ("message_text", !self.message_text.is_empty()),
+            ("external_message", self.external_message.is_some()),
+            ("subject", self.subject.is_some()),
+            ("syntax", !self.syntax.is_token()),
+        ] {
+            if is_there {
+                return refuse(field, "comes from the template: leave it out");
+            }
+        }
+        match (&self.instance, &self.model_key) {
+            (None, None) => refuse("model_key", "or an instance is needed with a template"),
+            (Some(_), Some(_)) => refuse("model_key", "cannot be together with an instance"),
+            (Some(_), None) => Ok(()),
+            (None, Some(key)) if is_model_key(key) => Ok(()),
+            (None, Some(_)) => refuse(
+                "model_key",
+                "must be a number or a text, or a list of these for a key of several columns",
+            ),
+        }
+    }
+
     fn check_parameters(&self, message_type: &MessageType) -> Result<(), Refusal> {
         let Some(parameters) = &self.action_parameters else { return Ok(()) };
         let refuse = |field: String, problem: String| Err(Refusal::new(field, problem));
@@ -215,6 +257,19 @@ fn text(field: &str, text: &str) -> Result<(), Refusal> {
         Err(Refusal::new(field, format!("is longer than {MAX_TEXT} characters")))
     } else {
         Ok(())
+    }
+}
+
+fn is_model_key(key: &Value) -> bool {
+    let (most, longest) = MAX_MODEL_KEY;
+    let is_part = |part: &Value| match part {
+        Value::Number(_) => true,
+        Value::String(text) => text.chars().count() <= longest && !text.contains('\0'),
+        _ => false,
+    };
+    match key {
+        Value::Array(parts) => (1..=most).contains(&parts.len()) && parts.iter().all(is_part),
+        one => is_part(one),
     }
 }
 
@@ -281,6 +336,7 @@ mod tests {
             complete_on: CompleteOn::Click,
             on_unknown: OnUnknown::RetryOnce,
             lane: Lane::Normal,
+            fallback_text: None,
         }
     }
 
@@ -331,6 +387,25 @@ mod tests {
                 "recipients/0/contact_reference",
             ),
         ];
+        let of_template = |change: fn(&mut NewMessage)| {
+            let mut message =
+                NewMessage { message_text: String::new(), template: Some("T".into()), ..message() };
+            change(&mut message);
+            message.validate(&view())
+        };
+        for (change, field) in [
+            ((|it| it.message_text = "x".into()) as fn(&mut NewMessage), "message_text"),
+            (|it| it.subject = Some("x".into()), "subject"),
+            (|_| (), "model_key"),
+            (|it| it.model_key = Some(Value::Null), "model_key"),
+            (|it| it.model_key = Some(serde_json::json!([[1]])), "model_key"),
+            (|it| (it.model_key, it.instance) = (Some(1.into()), Some(serde_json::Map::new())), "model_key"),
+        ] {
+            assert_eq!(of_template(change).unwrap_err().field, field);
+        }
+        assert!(of_template(|it| it.model_key = Some(serde_json::json!([1, "a"]))).is_ok());
+        let lone = NewMessage { model_key: Some(1.into()), ..message() };
+        assert_eq!(lone.validate(&view()).unwrap_err().field, "model_key");
         for (bad, message_type, field) in cases {
             assert_eq!(bad.validate(message_type).unwrap_err().field, field);
         }

@@ -1,9 +1,10 @@
-//! Message types and users kept in memory, forgotten when they change.
+//! Message types, templates and users kept in memory, forgotten when they change.
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
+use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::message_type::MessageType;
 use herald_jobs::store;
 use herald_jobs::store::users::User;
@@ -13,10 +14,15 @@ use sqlx::postgres::PgListener;
 /// How long an entry is trusted while changes are told, and while they are not.
 const TRUSTED: Duration = Duration::from_secs(60);
 const TRUSTED_UNTOLD: Duration = Duration::from_secs(5);
-/// Most users kept in memory.
+/// Most users, and most templates, kept in memory.
 const MOST_USERS: usize = 20_000;
+const MOST_TEMPLATES: usize = 2_000;
 
-/// A cache of types and users. Clones share it.
+/// What tells of a change.
+const CHANNELS: [&str; 4] =
+    ["herald_app_user", "herald_message_type", "herald_message_template", "herald_model"];
+
+/// A cache of types, templates and users. Clones share it.
 #[derive(Clone)]
 pub struct Directory {
     pool: PgPool,
@@ -26,6 +32,7 @@ pub struct Directory {
 struct Known {
     types: HashMap<String, Arc<MessageType>>,
     users: HashMap<String, Arc<User>>,
+    templates: HashMap<String, (Instant, Arc<MessageTemplate>)>,
     types_read: Option<Instant>,
     users_read: Instant,
     /// Whether a change would be told.
@@ -46,6 +53,7 @@ impl Directory {
         let known = Known {
             types: HashMap::new(),
             users: HashMap::new(),
+            templates: HashMap::new(),
             types_read: None,
             users_read: Instant::now(),
             told: false,
@@ -68,7 +76,7 @@ impl Directory {
 
     async fn listen(&self) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen_all(["herald_app_user", "herald_message_type"]).await?;
+        listener.listen_all(CHANNELS).await?;
         loop {
             self.forget(true);
             // Nothing: the connection was lost and made again, and a change may have gone untold.
@@ -82,6 +90,37 @@ impl Directory {
         known.forgotten += 1;
         known.types_read = None;
         known.users.clear();
+        known.templates.clear();
+    }
+
+    /// Counts up whenever something may have changed, models included.
+    pub fn generation(&self) -> u64 {
+        self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner).forgotten
+    }
+
+    /// The template with this code that is in force.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn template(&self, code: &str) -> Result<Option<Arc<MessageTemplate>>, sqlx::Error> {
+        let forgotten = {
+            let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Some((_, template)) = known.templates.get(code).filter(|(read, _)| known.trusts(*read)) {
+                return Ok(Some(template.clone()));
+            }
+            known.forgotten
+        };
+        let read = Instant::now();
+        let Some(template) = store::message_templates::get(&self.pool, code).await? else { return Ok(None) };
+        let template = Arc::new(template);
+        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if known.forgotten == forgotten {
+            if known.templates.len() >= MOST_TEMPLATES {
+                known.templates.clear();
+            }
+            known.templates.insert(code.to_owned(), (read, template.clone()));
+        }
+        Ok(Some(template))
     }
 
     /// The message type with this code.

@@ -163,6 +163,7 @@ impl Producer {
     pub async fn send_many(&self, message: NewMessage, recipients: &[String]) -> Result<Batch, SendError> {
         let batch = id::new(self.inner.clock.now());
         let kind = self.message_type(&message.message_type).await?;
+        self.check_template(&message).await?;
         let mut answers = Vec::with_capacity(recipients.len());
         for chunk in recipients.chunks(4 * GROUP) {
             let sends = chunk.iter().map(|recipient| {
@@ -244,7 +245,21 @@ impl Producer {
 
     async fn validated(&self, message: NewMessage) -> Result<(NewMessage, Arc<MessageType>), SendError> {
         let kind = self.message_type(&message.message_type).await?;
-        Ok((message.validate(&kind)?, kind))
+        let message = message.validate(&kind)?;
+        self.check_template(&message).await?;
+        Ok((message, kind))
+    }
+
+    async fn check_template(&self, message: &NewMessage) -> Result<(), SendError> {
+        let Some(code) = &message.template else { return Ok(()) };
+        let template = self.inner.directory.template(code).await?;
+        let template =
+            template.ok_or_else(|| Refusal::new("template", format!("there is no template \"{code}\"")))?;
+        if message.model_key.is_some() && template.model.is_none() {
+            let problem = format!("the template {code} has no model: send an instance");
+            return Err(Refusal::new("model_key", problem).into());
+        }
+        Ok(())
     }
 
     async fn message_type(&self, code: &str) -> Result<Arc<MessageType>, SendError> {

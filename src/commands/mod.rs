@@ -4,9 +4,11 @@ pub mod config;
 pub mod dead;
 pub mod demo;
 pub mod inbox;
+pub mod model;
 pub mod registry;
 pub mod send;
 pub mod serve;
+pub mod template;
 pub mod token;
 pub mod user;
 

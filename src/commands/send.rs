@@ -1,12 +1,14 @@
 //! Sends a message.
 
 use std::io::Read as _;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use herald_producers::{NewContact, NewMessage};
 
 use crate::commands::connect;
+use crate::commands::template::{fields, model_key};
 use crate::config::Config;
 
 /// `herald send`
@@ -19,8 +21,17 @@ pub struct Send {
     #[arg(long = "type", default_value = "VIEW-NORMAL")]
     message_type: String,
     /// What the inbox shows; `-` reads it from standard input.
+    #[arg(long, required_unless_present = "template")]
+    text: Option<String>,
+    /// The code of a message template, which makes the texts.
     #[arg(long)]
-    text: String,
+    template: Option<String>,
+    /// The key of the record that the template reads; a list such as `["DE", 7]` for a key of several columns.
+    #[arg(long, requires = "template")]
+    model_key: Option<String>,
+    /// A JSON file with the fields that the template, or else the text, reads; `-` reads standard input.
+    #[arg(long, conflicts_with = "model_key")]
+    fields: Option<PathBuf>,
     /// What e-mail and SMS carry.
     #[arg(long)]
     external: Option<String>,
@@ -67,7 +78,7 @@ impl Send {
     }
 
     fn message(&self) -> Result<NewMessage> {
-        let mut message_text = self.text.clone();
+        let mut message_text = self.text.clone().unwrap_or_default();
         if message_text == "-" {
             message_text.clear();
             std::io::stdin()
@@ -94,6 +105,9 @@ impl Send {
             sender_instance: self.instance.clone(),
             action_parameters: (!self.parameters.is_empty()).then(|| parameters.collect()),
             recipients: copies.collect(),
+            template: self.template.clone(),
+            model_key: self.model_key.as_deref().map(model_key).transpose()?,
+            instance: self.fields.as_deref().map(fields).transpose()?,
             ..NewMessage::default()
         })
     }

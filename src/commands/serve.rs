@@ -81,6 +81,7 @@ pub async fn run(wiring: &Wiring, parts: &[Part], stop: CancellationToken) -> Re
         wiring.producer(),
         wiring.queues.clone(),
         wiring.clock.clone(),
+        wiring.authoring()?,
         wiring.web()?,
     );
     if parts.contains(&Part::Web) {

@@ -18,6 +18,9 @@ pub enum Token {
         /// Who its messages come from: a model's name or a username.
         #[arg(long)]
         sender: String,
+        /// May also change templates and models, and read records through them.
+        #[arg(long)]
+        admin: bool,
         /// Days until it ends; without it, never.
         #[arg(long)]
         days: Option<u32>,
@@ -39,11 +42,17 @@ impl Token {
     pub async fn run(self, config: Config) -> Result<()> {
         let wiring = connect(config)?;
         match self {
-            Self::Create { name, sender, days } => {
+            Self::Create { name, sender, admin, days } => {
                 let life = days.map(|days| TimeDelta::days(days.into()));
-                let token =
-                    herald_web::access::new_api_token(&wiring.pool, &wiring.clock, &name, &sender, life)
-                        .await?;
+                let token = herald_web::access::new_api_token(
+                    &wiring.pool,
+                    &wiring.clock,
+                    &name,
+                    &sender,
+                    admin,
+                    life,
+                )
+                .await?;
                 store::audit::record(&wiring.pool, ACTOR, "token create", &name).await?;
                 println!("{token}");
             }
@@ -54,7 +63,8 @@ impl Token {
                         (None, Some(at)) => format!("until {}", at.format("%Y-%m-%d")),
                         (None, None) => String::new(),
                     };
-                    println!("{}  {}  sends as {}  {end}", token.prefix, token.name, token.sender);
+                    let admin = if token.admin { ", administers" } else { "" };
+                    println!("{}  {}  sends as {}{admin}  {end}", token.prefix, token.name, token.sender);
                 }
             }
             Self::Revoke { prefix } => {

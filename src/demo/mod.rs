@@ -1,5 +1,6 @@
 //! `herald demo`: all of Herald on private servers, with a small company whose messages arrive while one watches.
 
+pub mod company;
 mod pages;
 mod story;
 
@@ -7,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use herald_jobs::address::Username;
 use herald_jobs::store;
 use tokio::net::TcpListener;
@@ -33,7 +34,10 @@ pub async fn run(mut config: Config, until_first_message: bool) -> Result<()> {
     let begun = Instant::now();
     config.database.url.clear();
     config.redis.url.clear();
-    let servers = Servers::provide(&mut config, &private::home()?.join("demo")).await?;
+    let home = private::home()?.join("demo");
+    let servers = Servers::provide(&mut config, &home).await?;
+    config.templates.functions = home.join("functions");
+    company::write_functions(&config.templates.functions)?;
     let ended = on_servers(config, begun, until_first_message).await;
     servers.stop().await?;
     ended
@@ -65,10 +69,7 @@ async fn on_servers(mut config: Config, begun: Instant, until_first_message: boo
 
 /// The company, its people's password, and the mail server that catches everything.
 async fn load(wiring: &Wiring, smtp_port: u16) -> Result<()> {
-    sqlx::raw_sql(include_str!("../../config/demo/company.sql"))
-        .execute(&wiring.pool)
-        .await
-        .context("load the company")?;
+    company::found(&wiring.pool, &wiring.authoring()?).await?;
     for name in ["ann", "bob"] {
         let name = Username::parse(name).map_err(anyhow::Error::msg)?;
         if store::users::password_hash(&wiring.pool, &name).await?.is_none()
@@ -125,7 +126,8 @@ async fn tell(wiring: &Wiring, pages: SocketAddr, begun: Instant, until_first_me
         return Ok(());
     }
     let token =
-        herald_web::access::new_api_token(&wiring.pool, &wiring.clock, "demo", "report_task", None).await?;
+        herald_web::access::new_api_token(&wiring.pool, &wiring.clock, "demo", "report_task", false, None)
+            .await?;
     let web = wiring.public_url()?;
     println!(
         r#"

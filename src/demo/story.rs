@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use herald_jobs::send::{NewContact, Syntax};
+use herald_jobs::send::NewContact;
 use herald_producers::{MessageId, NewMessage, Producer};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::PgPool;
 
 /// The pause between two events while the audience warms up, and later.
@@ -41,21 +41,17 @@ pub(super) async fn go_on(producer: &Producer, pool: &PgPool) -> Result<()> {
 /// The task queue has finished a report.
 async fn report(producer: &Producer, pool: &PgPool) -> Result<()> {
     let id: i32 = sqlx::query_scalar(
-        "insert into demo.report_task (owner, title, finished) values ('ann', 'Sales by region', now()) returning id",
+        "with task as (
+             insert into demo.report_task (owner, title, finished) values ('ann', 'Sales by region', now()) returning id
+         ), lines as (
+             insert into demo.report_line (report_task, region, amount)
+             select id, region, amount from task, (values ('North', 81200), ('South', 64900)) as line(region, amount)
+         )
+         select id from task",
     )
     .fetch_one(pool)
     .await?;
-    let instance = json!({"title": "Sales by region", "rows": [{"region": "North", "sum": "81,200"}, {"region": "South", "sum": "64,900"}]});
-    producer
-        .send(NewMessage {
-            external_message: Some(
-                "Your report \"{{title}}\" is ready:\n\n{{#each rows}}{{region}}: {{sum}}\n{{/each}}\nThe inbox has the link.".into(),
-            ),
-            instance: instance.as_object().cloned(),
-            syntax: Syntax::Handlebars,
-            ..message("REPORT-READY", "Your report \"{{title}}\" is ready.", "report_task", Some(id))
-        })
-        .await?;
+    producer.send(made_by("REPORT-READY", "REPORT-READY", "report_task", id)).await?;
     Ok(())
 }
 
@@ -63,42 +59,33 @@ async fn report(producer: &Producer, pool: &PgPool) -> Result<()> {
 async fn order(producer: &Producer, pool: &PgPool) -> Result<()> {
     let id: i32 = sqlx::query_scalar(
         "insert into demo.purchase_order (customer, subject, amount, requester)
-         values (1, 'Espresso machine', 12400, 'bob') returning id",
+         values (1, 'Espresso machine', 12400, 'bob baker') returning id",
     )
     .fetch_one(pool)
     .await?;
     producer
         .send(NewMessage {
             action_parameters: Some(vec![Value::from(id), Value::from(1)]),
-            ..message(
-                "PO-AUTHORISE",
-                "Bob Baker asks you to authorise a purchase: Espresso machine, 12,400.00 EUR.",
-                "purchase_order",
-                Some(id),
-            )
+            ..made_by("PO-AUTHORISE", "PO-AUTHORISE", "purchase_order", id)
         })
         .await?;
     Ok(())
 }
 
-/// A question, and a copy of the reminder to the customer's contact.
+/// A question, and a reminder to the customer's contacts.
 async fn reminder(producer: &Producer, pool: &PgPool) -> Result<()> {
-    let contact: String = sqlx::query_scalar("select email from demo.contact_person where customer = 2")
-        .fetch_one(pool)
-        .await?;
+    let contacts: Vec<String> =
+        sqlx::query_scalar("select email from demo.contact_person where customer = 2 order by id")
+            .fetch_all(pool)
+            .await?;
+    let contacts = contacts
+        .into_iter()
+        .zip(["To", "Cc"])
+        .map(|(contact_reference, mode)| NewContact { contact_reference, email_mode: mode.into() });
     producer
         .send(NewMessage {
-            subject: Some("Your order awaits your confirmation".into()),
-            external_message: Some(
-                "Dear customer, your order has been waiting for your confirmation for three days.".into(),
-            ),
-            recipients: vec![NewContact { contact_reference: contact, email_mode: "To".into() }],
-            ..message(
-                "REPLY-YESNO",
-                "Nordlicht GmbH has not confirmed its order for three days. Shall we keep it open?",
-                "customer",
-                Some(2),
-            )
+            recipients: contacts.collect(),
+            ..made_by("REPLY-YESNO", "PO-REMINDER", "purchase_order", 1)
         })
         .await?;
     Ok(())
@@ -110,6 +97,11 @@ async fn alert(producer: &Producer) -> Result<()> {
         .send(message("ALERT-VIEW", "The warehouse's cold room is at 9 °C and rising.", "cold_room", Some(1)))
         .await?;
     Ok(())
+}
+
+fn made_by(kind: &str, template: &str, sender: &str, id: i32) -> NewMessage {
+    let (template, model_key) = (Some(template.to_owned()), Some(Value::from(id)));
+    NewMessage { template, model_key, ..message(kind, "", sender, Some(id)) }
 }
 
 fn message(kind: &str, text: &str, sender: &str, instance: Option<i32>) -> NewMessage {

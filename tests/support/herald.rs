@@ -1,12 +1,14 @@
 //! A Herald for one test: a database and a Redis of its own, people, a producer, and workers that run in this process.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use herald::catcher::{Catcher, Settings};
 use herald::private::Redis;
 use herald_jobs::address::Username;
+use herald_jobs::authoring::Authoring;
 use herald_jobs::clock::Clock;
 use herald_jobs::id::MessageId;
 use herald_jobs::message_type::MessageType;
@@ -206,6 +208,16 @@ impl Herald {
         dead
     }
 
+    /// Where templates are checked and saved, with the functions that are shipped.
+    pub(crate) fn authoring(&self) -> Authoring {
+        Authoring::new(self.pool.clone(), self.reader(), Some(functions_dir()))
+    }
+
+    /// The host's tables, as templates read them.
+    pub(crate) fn reader(&self) -> PgPool {
+        store::catalogue::reader(&self.database_url, "test reader", 3).unwrap()
+    }
+
     /// The key of a user.
     pub(crate) async fn user(&self, name: &str) -> i64 {
         sqlx::query_scalar("select id from herald.app_user where username = $1")
@@ -334,6 +346,11 @@ impl Herald {
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
+}
+
+/// Where the functions that are shipped are.
+pub(crate) fn functions_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config/functions")
 }
 
 /// How full a queue is. A connection that broke when Redis died says so when it is used next.

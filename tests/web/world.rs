@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use herald::private::Redis;
 use herald_jobs::address::Username;
+use herald_jobs::authoring::Authoring;
 use herald_jobs::clock::Clock;
 use herald_jobs::id::MessageId;
 use herald_jobs::message_type::{
@@ -60,7 +61,10 @@ impl World {
             refresh: Duration::from_millis(500),
             ..Settings::new(url.parse().unwrap())
         };
-        let app = App::new(pool.clone(), producer.clone(), queues.clone(), clock.clone(), settings);
+        let reader = store::catalogue::reader(&database.url, "test models", 2).unwrap();
+        let authoring = Authoring::new(pool.clone(), reader, None);
+        let app =
+            App::new(pool.clone(), producer.clone(), queues.clone(), clock.clone(), authoring, settings);
         let stop = CancellationToken::new();
         tokio::spawn(herald_web::serve(listener, herald_web::router(app.clone()), stop.clone()));
         let options = herald_workers::Options::default();
@@ -123,7 +127,14 @@ impl World {
 
     /// A token that sends as `sender`.
     pub(crate) async fn token(&self, sender: &str, life: Option<TimeDelta>) -> String {
-        herald_web::access::new_api_token(&self.pool, &self.clock, "test", sender, life).await.unwrap()
+        herald_web::access::new_api_token(&self.pool, &self.clock, "test", sender, false, life).await.unwrap()
+    }
+
+    /// A token that may change templates and models.
+    pub(crate) async fn admin_token(&self) -> String {
+        herald_web::access::new_api_token(&self.pool, &self.clock, "back office", "erp", true, None)
+            .await
+            .unwrap()
     }
 }
 
@@ -158,6 +169,7 @@ pub(crate) fn message_type(code: &str, required_action: RequiredAction, url: Opt
         complete_on: CompleteOn::Click,
         on_unknown: OnUnknown::Hold,
         lane: Lane::Normal,
+        fallback_text: None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use herald_jobs::action_url::Destinations;
+use herald_jobs::authoring::Authoring;
 use herald_jobs::clock::Clock;
 use herald_jobs::queues::Queues;
 use herald_jobs::store::PgPool;
@@ -69,6 +70,7 @@ pub struct Inner {
     pub(crate) producer: Producer,
     pub(crate) queues: Queues,
     pub(crate) clock: Clock,
+    pub(crate) authoring: Authoring,
     pub(crate) settings: Settings,
     pub(crate) destinations: Destinations,
     pub(crate) attempts: Attempts,
@@ -80,7 +82,14 @@ pub struct Inner {
 impl App {
     /// Must be made inside a tokio runtime: it starts the task that listens for changes of the inbox, on a connection that it
     /// keeps.
-    pub fn new(pool: PgPool, producer: Producer, queues: Queues, clock: Clock, settings: Settings) -> Self {
+    pub fn new(
+        pool: PgPool,
+        producer: Producer,
+        queues: Queues,
+        clock: Clock,
+        authoring: Authoring,
+        settings: Settings,
+    ) -> Self {
         let hub = Hub::default();
         let listening = AbortOnDropHandle::new(tokio::spawn(live::follow(pool.clone(), hub.clone())));
         let destinations = Destinations {
@@ -92,6 +101,7 @@ impl App {
             producer,
             queues,
             clock,
+            authoring,
             settings,
             destinations,
             attempts: Attempts::default(),

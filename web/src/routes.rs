@@ -38,6 +38,8 @@ pub enum Access {
     SessionScript,
     /// A program with an API token; others get 401.
     Token,
+    /// A program with an API token that administers; others get 401, or 403 with a token that does not.
+    Admin,
 }
 
 struct Route {
@@ -47,7 +49,7 @@ struct Route {
 }
 
 fn routes() -> Vec<Route> {
-    use Access::{Public, Session, SessionScript, Token};
+    use Access::{Admin, Public, Session, SessionScript, Token};
     let route = |access, path, methods| Route { access, path, methods };
     let large = DefaultBodyLimit::max(LARGEST_POST);
     vec![
@@ -68,6 +70,15 @@ fn routes() -> Vec<Route> {
         route(Token, "/api/v1/messages/{id}", get(api::messages::read)),
         route(Token, "/api/v1/messages/{id}/deliveries", get(api::messages::deliveries)),
         route(Token, "/api/v1/messages/{id}/recipients", post(api::messages::add_recipient)),
+        route(Admin, "/api/v1/models", get(api::models::list)),
+        route(
+            Admin,
+            "/api/v1/models/{name}",
+            get(api::models::show).put(api::models::put).delete(api::models::remove),
+        ),
+        route(Admin, "/api/v1/templates", get(api::templates::list)),
+        route(Admin, "/api/v1/templates/{code}", get(api::templates::show).put(api::templates::put)),
+        route(Admin, "/api/v1/templates/{code}/preview", post(api::templates::preview)),
     ]
 }
 
@@ -96,6 +107,10 @@ pub fn router(app: App) -> Router {
                     .layer::<_, Infallible>(same_site)
                     .layer(page_panics),
                 Access::Token => methods
+                    .layer::<_, Infallible>(from_fn_with_state(app.clone(), api::token::require))
+                    .layer(CatchPanicLayer::custom(problem::for_panic)),
+                Access::Admin => methods
+                    .layer::<_, Infallible>(from_fn(api::token::require_admin))
                     .layer::<_, Infallible>(from_fn_with_state(app.clone(), api::token::require))
                     .layer(CatchPanicLayer::custom(problem::for_panic)),
             },

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use herald_jobs::clock::Clock;
@@ -21,6 +22,8 @@ pub struct Options {
     pub takeover_after: Duration,
     /// How long running jobs may take to end when the process is told to stop.
     pub grace: Duration,
+    /// Where the functions of templates are; `None`: there are only those of package `std`.
+    pub functions_dir: Option<PathBuf>,
     /// Domain of the Message-IDs; `None`: that of the sender address.
     pub message_id_domain: Option<String>,
 }
@@ -34,6 +37,7 @@ impl Default for Options {
             max_depth: 20_000,
             takeover_after: Duration::from_secs(30),
             grace: Duration::from_secs(30),
+            functions_dir: None,
             message_id_domain: None,
         }
     }
@@ -48,6 +52,10 @@ pub struct Context {
     pub pool: PgPool,
     /// For alerts alone: they never wait for a connection.
     pub alert_pool: PgPool,
+    /// The host's tables, for templates: as for the two above.
+    pub reader: PgPool,
+    /// See `reader`.
+    pub alert_reader: PgPool,
     /// All queues.
     pub queues: Queues,
     /// The time.
@@ -67,7 +75,10 @@ impl Context {
         let lanes = u32::try_from(options.commits).unwrap_or(u32::MAX);
         let pool = store::pool(url, "worker", lanes.saturating_mul(2).saturating_add(4))?;
         let alert_pool = store::pool(url, "worker alerts", lanes.saturating_add(4))?;
+        let reader = store::catalogue::reader(url, "worker models", lanes.saturating_mul(2))?;
+        let alert_reader = store::catalogue::reader(url, "worker alerts models", lanes)?;
         let name = format!("{}-{}", std::process::id(), herald_jobs::id::new(clock.now()).simple());
-        Ok(Self { name, directory: Directory::new(pool.clone()), pool, alert_pool, queues, clock, options })
+        let directory = Directory::new(pool.clone());
+        Ok(Self { name, directory, pool, alert_pool, reader, alert_reader, queues, clock, options })
     }
 }

@@ -13,6 +13,7 @@ pub mod send;
 pub mod sessions;
 pub mod settings;
 pub mod smtp;
+pub mod templates;
 
 pub use context::{Context, Options};
 pub use register::{WorkerDied, run};

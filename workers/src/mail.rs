@@ -4,9 +4,10 @@ use herald_jobs::address::EmailMode;
 use herald_jobs::store::deliveries::Claimed;
 use lettre::Address;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
-use lettre::message::{Body, Mailbox, Message};
+use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
 
-/// The mail as bytes, ready for DATA: plain text, quoted-printable, with a Message-ID that stays the same at each attempt.
+/// The mail as bytes, ready for DATA: plain text, and the HTML after it where there is any (`multipart/alternative`, RFC 2046), quoted-
+/// printable, with a Message-ID that stays the same at each attempt.
 ///
 /// # Errors
 /// A sentence that says which address is not valid.
@@ -17,7 +18,6 @@ pub fn compose(copy: &Claimed, from: &Address, domain: &str) -> Result<Vec<u8>, 
         .message_id(Some(message_id(copy, domain)))
         .date(copy.message_created_at.into())
         .subject(&copy.subject)
-        .header(ContentType::TEXT_PLAIN)
         .raw_header(header("Auto-Submitted", "auto-generated"))
         .raw_header(header("X-Auto-Response-Suppress", "All"));
     let mut addressed = false;
@@ -35,14 +35,29 @@ pub fn compose(copy: &Claimed, from: &Address, domain: &str) -> Result<Vec<u8>, 
     if !addressed {
         message = message.raw_header(header("To", "undisclosed-recipients:;"));
     }
-    // Bare line feeds would let a lenient server see commands in a text.
-    let text = copy.text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n");
-    let body = Body::new_with_encoding(text, ContentTransferEncoding::QuotedPrintable)
-        .map_err(|_| "The text cannot be encoded.".to_owned())?;
     let envelope = lettre::address::Envelope::new(Some(from.clone()), vec![address(&copy.address)?])
         .map_err(|error| error.to_string())?;
-    let message = message.envelope(envelope).body(body).map_err(|error| error.to_string())?;
-    Ok(message.formatted())
+    let message = message.envelope(envelope);
+    let text = body(&copy.text)?;
+    let message = match &copy.html {
+        None => message.header(ContentType::TEXT_PLAIN).body(text),
+        Some(html) => {
+            let parts = MultiPart::alternative().boundary(format!("=_{}", copy.id.simple()));
+            message.multipart(
+                parts
+                    .singlepart(SinglePart::builder().header(ContentType::TEXT_PLAIN).body(text))
+                    .singlepart(SinglePart::builder().header(ContentType::TEXT_HTML).body(body(html)?)),
+            )
+        }
+    };
+    Ok(message.map_err(|error| error.to_string())?.formatted())
+}
+
+/// Bare line feeds would let a lenient server see commands in a text.
+fn body(text: &str) -> Result<Body, String> {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n");
+    Body::new_with_encoding(text, ContentTransferEncoding::QuotedPrintable)
+        .map_err(|_| "The text cannot be encoded.".to_owned())
 }
 
 /// The copy's Message-ID (RFC 5322): the ledger's key at our domain.

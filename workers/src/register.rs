@@ -8,6 +8,7 @@ use herald_producers::directory::Directory;
 use herald_producers::push::Pusher;
 use herald_producers::relay::Relay;
 use herald_queue::{ConsumerHandle, WorkerOptions};
+use sqlx::PgPool;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use crate::deliver::{DeliverContext, email};
 use crate::periodic::periodic;
 use crate::send::{SendContext, record_dead, send};
 use crate::settings::Registry;
+use crate::templates::Templates;
 
 /// Copies under way for each SMTP session.
 const PER_SESSION: usize = 6;
@@ -56,7 +58,8 @@ macro_rules! employ {
 /// # Errors
 /// A worker died. The others were stopped; the process should end, so that its supervisor starts it anew.
 pub async fn run(context: Context, stop: CancellationToken) -> Result<(), WorkerDied> {
-    let Context { pool, alert_pool, queues, clock, directory, options, .. } = context.clone();
+    let Context { pool, alert_pool, reader, alert_reader, queues, clock, directory, options, .. } =
+        context.clone();
     let (tasks, handles) = (JoinSet::new(), Vec::new());
     let mut crew = Crew { tasks, handles, stop: stop.child_token(), place: Handle::current() };
 
@@ -76,18 +79,24 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
     // Connections belong to the thread that opened them, so alerts share none with others.
     let alert_directory = Directory::new(alert_pool.clone());
     let alert_registry = Arc::new(Registry::new(alert_pool.clone()));
+    let templates = |pool: &PgPool, reader: &PgPool, directory: &Directory| {
+        Templates::new(pool.clone(), reader.clone(), directory.clone(), options.functions_dir.clone())
+    };
+    let alert_templates = templates(&alert_pool, &alert_reader, &alert_directory);
+    let templates = templates(&pool, &reader, &directory);
 
     for &lane in Lane::ALL {
-        let (place, pool, directory, registry) = if lane == Lane::Alert {
-            (alerts.handle(), &alert_pool, &alert_directory, &alert_registry)
+        let (place, pool, directory, templates, registry) = if lane == Lane::Alert {
+            (alerts.handle(), &alert_pool, &alert_directory, &alert_templates, &alert_registry)
         } else {
-            (Handle::current(), &pool, &directory, &registry)
+            (Handle::current(), &pool, &directory, &templates, &registry)
         };
         let _spawn_there = place.enter();
         crew.place = place.clone();
         let data = SendContext {
             pool: pool.clone(),
             directory: directory.clone(),
+            templates: templates.clone(),
             clock: clock.clone(),
             emails: emails.clone(),
         };

@@ -1,7 +1,6 @@
 //! Puts messages into inboxes. What `herald_jobs::send` says, this does.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use apalis::prelude::Data;
@@ -12,18 +11,19 @@ use herald_jobs::clock::Clock;
 use herald_jobs::deliver::DeliverJob;
 use herald_jobs::group_commit::{self, Commit};
 use herald_jobs::id::DeliveryId;
+use herald_jobs::message_template::Texts;
 use herald_jobs::message_type::{ExternalDelivery, Lane, MessageType};
 use herald_jobs::send::{NewMessage, Origin, SendJob};
 use herald_jobs::store;
-use herald_jobs::store::messages::{NewCopy, NewRow};
+use herald_jobs::store::messages::{MadeBy, NewCopy, NewRow};
 use herald_jobs::store::users::User;
-use herald_jobs::template::{Escape, Functions, Rendering, Template};
 use herald_producers::directory::Directory;
 use herald_producers::push::Pusher;
 use herald_queue::{Batch, DeadDecision, DeadJob, Failure, Outcome};
 use sqlx::PgPool;
 
 use crate::outcome::{failure, outage};
+use crate::templates::{Made, Templates};
 
 /// What the handler of one lane needs.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub struct SendContext {
     pub pool: PgPool,
     /// Types and users.
     pub directory: Directory,
+    /// What makes texts.
+    pub templates: Templates,
     /// Tells when copies were made.
     pub clock: Clock,
     /// Where the ids of copies go, by lane (a send may leave its type's lane).
@@ -47,14 +49,13 @@ pub async fn send(batch: Batch<SendJob>, context: Data<SendContext>) -> Result<V
     let jobs: Vec<SendJob> = batch.entries.into_iter().map(|entry| entry.job).collect();
     let users = context.directory.users(jobs.iter().flat_map(people)).await.map_err(outage)?;
     let now = context.clock.now();
+    let mut made = context.templates.make(&jobs, now).await.map_err(outage)?;
     let mut rows = Vec::with_capacity(jobs.len());
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(jobs.len());
     let mut positions = Vec::with_capacity(jobs.len());
-    for job in jobs {
+    for (at, job) in jobs.into_iter().enumerate() {
         let kind = context.directory.message_type(&job.message.message_type).await.map_err(outage)?;
-        // A panic while one text is rendered is that text's failure.
-        let row = catch_unwind(AssertUnwindSafe(|| resolve(job, kind, &users, now)))
-            .unwrap_or_else(|_| Err(Failure::retry("the text made the renderer panic")));
+        let row = resolve(job, made.remove(&at), kind, &users, now);
         outcomes.push(row.map(|row| {
             positions.push(outcomes.len());
             rows.push(row);
@@ -83,6 +84,7 @@ fn people(job: &SendJob) -> impl Iterator<Item = &str> {
 /// Makes the message: everything that can be wrong with one job is found here.
 fn resolve(
     job: SendJob,
+    made: Option<Made>,
     kind: Option<Arc<MessageType>>,
     users: &HashMap<String, Arc<User>>,
     now: DateTime<Utc>,
@@ -106,18 +108,19 @@ fn resolve(
     let created_at = DateTime::from_timestamp_millis(job.accepted_at)
         .ok_or_else(|| Failure::dead("accepted_at: is no time".to_owned()))?;
     let copies = copies(&message, &kind, user, now).map_err(|refusal| Failure::dead(refusal.to_string()))?;
-    let texts = render(message, now)?;
+    let (texts, made_by) = texts(&message, made, &kind, job.id);
     Ok(NewRow {
         id: job.id,
         needs_permit: !fast,
         recipient_id: user.id,
-        lane: texts.lane.unwrap_or(kind.lane),
+        lane: message.lane.unwrap_or(kind.lane),
         subject: texts.subject.unwrap_or_else(|| kind.description.clone()),
         message_text: texts.message_text,
         external_message: texts.external_message,
-        sender: texts.sender,
-        sender_instance: texts.sender_instance,
-        action_parameters: texts.action_parameters.map(serde_json::Value::Array),
+        made_by,
+        sender: message.sender,
+        sender_instance: message.sender_instance,
+        action_parameters: message.action_parameters.map(serde_json::Value::Array),
         created_at,
         expires_at: kind.expiry_days.map(|days| created_at + TimeDelta::days(days.into())),
         batch_id: job.batch_id,
@@ -127,22 +130,47 @@ fn resolve(
     })
 }
 
-/// With an instance the texts are templates over it; without one they are taken as they are.
-fn render(mut message: NewMessage, now: DateTime<Utc>) -> Result<NewMessage, Failure> {
-    let Some(instance) = message.instance.take() else { return Ok(message) };
-    let how = Rendering { escape: Escape::Text, now };
-    let over = |field: &str, template: &str| {
-        let template = Template::compile(template, message.syntax, &Functions::std());
-        let text = template.and_then(|template| template.render(&instance, &how));
-        text.map_err(|problem| Failure::dead(format!("{field}: {problem}")))
+/// What the recipient gets: what a template made, what the message brought, or, where a template failed, the fallback text of the type.
+fn texts(
+    message: &NewMessage,
+    made: Option<Made>,
+    kind: &MessageType,
+    id: herald_jobs::id::MessageId,
+) -> (Texts, MadeBy) {
+    let Some(Made { template, texts }) = made else {
+        let texts = Texts {
+            subject: message.subject.clone(),
+            message_text: message.message_text.clone(),
+            external_message: message.external_message.clone(),
+            external_html: None,
+        };
+        return (texts, MadeBy::default());
     };
-    message.message_text = over("message_text", &message.message_text)?;
-    message.external_message =
-        message.external_message.map(|text| over("external_message", &text)).transpose()?;
-    message.subject = message.subject.map(|text| over("subject", &text)).transpose()?;
-    // A value may hold line breaks; a subject may not.
-    message.subject = message.subject.map(|text| text.replace(char::is_control, " "));
-    Ok(message)
+    match texts {
+        Ok(mut texts) => {
+            let external_html = texts.external_html.take();
+            (texts, MadeBy { template, external_html, error: None })
+        }
+        Err(reason) => {
+            let name = template.as_ref().map_or("none", |(code, _)| code.as_str());
+            tracing::warn!(message.id = %id, "The fallback text is delivered, since template {name} failed: {reason}");
+            metrics::counter!("herald_template_failures_total", "template" => name.to_owned()).increment(1);
+            let texts = Texts { message_text: fallback(message, kind), ..Texts::default() };
+            (texts, MadeBy { template, external_html: None, error: Some(reason) })
+        }
+    }
+}
+
+fn fallback(message: &NewMessage, kind: &MessageType) -> String {
+    kind.fallback_text.clone().unwrap_or_else(|| {
+        let instance = message.sender_instance.as_deref().unwrap_or_default();
+        let from = format!("{} {instance}", message.sender);
+        format!(
+            "{}: there is a message from {}, whose text could not be made.",
+            kind.description,
+            from.trim_end()
+        )
+    })
 }
 
 fn copies(

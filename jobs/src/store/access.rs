@@ -191,6 +191,8 @@ pub struct ApiToken {
     pub name: String,
     /// Who its messages come from.
     pub sender: String,
+    /// Whether it may also change templates and models.
+    pub admin: bool,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it ends; `None`: never.
@@ -209,12 +211,13 @@ pub async fn add_api_token(
     token_hash: &[u8],
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into herald.api_token (prefix, token_hash, name, sender, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6)",
+        "insert into herald.api_token (prefix, token_hash, name, sender, admin, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7)",
         token.prefix,
         token_hash,
         token.name,
         token.sender,
+        token.admin,
         token.created_at,
         token.expires_at
     )
@@ -234,7 +237,7 @@ pub async fn api_token(
 ) -> Result<Option<ApiToken>, sqlx::Error> {
     sqlx::query_as!(
         ApiToken,
-        "select prefix, name, sender, created_at, expires_at, revoked_at from herald.api_token
+        "select prefix, name, sender, admin, created_at, expires_at, revoked_at from herald.api_token
          where token_hash = $1 and revoked_at is null and (expires_at is null or expires_at > $2)",
         token_hash,
         now
@@ -250,7 +253,7 @@ pub async fn api_token(
 pub async fn api_tokens(executor: impl PgExecutor<'_>) -> Result<Vec<ApiToken>, sqlx::Error> {
     sqlx::query_as!(
         ApiToken,
-        "select prefix, name, sender, created_at, expires_at, revoked_at from herald.api_token order by id desc"
+        "select prefix, name, sender, admin, created_at, expires_at, revoked_at from herald.api_token order by id desc"
     )
     .fetch_all(executor)
     .await

@@ -36,6 +36,8 @@ pub struct Claimed {
     pub subject: String,
     /// Of the message: what goes out.
     pub text: String,
+    /// Of the message: what an e-mail carries beside that.
+    pub html: Option<String>,
     /// Of the message.
     pub message_created_at: DateTime<Utc>,
     /// The other copies of one mail, as `mode address`, where there are any; Bcc left out.
@@ -141,13 +143,14 @@ pub async fn record_and_claim(
              returning d.*
          )
          select d.id, d.lease_token as "lease_token!", d.address, d.display_name, d.mode, d.attempts, d.unknowns, d.created_at,
-                m.on_unknown, d.message_id, m.subject, m.text as "text!", m.created_at as message_created_at,
+                m.on_unknown, d.message_id, m.subject, m.text as "text!", m.external_html as html,
+                m.created_at as message_created_at,
                 array(select o.mode || ' ' || o.address from herald.delivery o
                       where o.message_id = d.message_id and o.channel = d.channel and d.with_message and o.with_message
                         and o.id <> d.id and o.mode <> 'bcc' and o.address <> ''
                       order by o.id) as "headers!"
          from claimed d cross join lateral (
-             select on_unknown, subject, coalesce(external_message, message_text) as text, created_at
+             select on_unknown, subject, coalesce(external_message, message_text) as text, external_html, created_at
              from herald.message m where m.id = d.message_id limit 1
          ) m"#,
         column!(record => record.id),

@@ -29,6 +29,8 @@ pub struct NewRow {
     pub message_text: String,
     /// What e-mail and SMS carry, where it differs.
     pub external_message: Option<String>,
+    /// What made the texts.
+    pub made_by: MadeBy,
     /// A model's name or a username.
     pub sender: String,
     /// The model's instance.
@@ -45,6 +47,17 @@ pub struct NewRow {
     pub copies: Vec<NewCopy>,
     /// The caller pushes the copies' jobs to Redis itself, right after the commit.
     pub pushed: bool,
+}
+
+/// What made the texts of a message, and what came of it besides them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MadeBy {
+    /// The template's code and version; `None`: the message brought its own texts.
+    pub template: Option<(String, i32)>,
+    /// What e-mail carries beside the plain text.
+    pub external_html: Option<String>,
+    /// Why the texts could not be made: the message holds its type's fallback text.
+    pub error: Option<String>,
 }
 
 /// One copy of a new message.
@@ -100,7 +113,7 @@ async fn finished(pool: &PgPool, rows: &[&NewRow]) -> Result<Vec<Uuid>, sqlx::Er
 
 /// The statement of [`insert`], with or without what permits and copies need: most groups have neither.
 macro_rules! insert_statement {
-    ($permits:tt, $permitted:tt, $rows:expr, $($more:expr),*) => {{
+    ($permits:tt, $columns:tt, $arrays:tt, $permitted:tt, $rows:expr, $($more:expr),*) => {{
         macro_rules! column {
             ($row:ident => $value:expr) => {
                 &$rows.iter().map(|$row| $value).collect::<Vec<_>>()
@@ -116,14 +129,14 @@ macro_rules! insert_statement {
             "with " + $permits + "inserted as (
                  insert into herald.message (id, recipient_id, message_type, alert, required_action, choice_set, action_url,
                      complete_on, on_unknown, lane, subject, message_text, external_message, sender, sender_instance,
-                     action_parameters, created_at, expires_at, batch_id)
+                     action_parameters, created_at, expires_at, batch_id" + $columns + ")
                  select id, recipient_id, message_type, alert, required_action, choice_set, action_url, complete_on,
                         on_unknown, lane, subject, message_text, external_message, sender, sender_instance,
-                        action_parameters, created_at, expires_at, batch_id
+                        action_parameters, created_at, expires_at, batch_id" + $columns + "
                  from unnest($1::uuid[], $2::int8[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                             $9::text[], $10::jsonb[], $11::timestamptz[], $12::timestamptz[], $13::uuid[])
+                             $9::text[], $10::jsonb[], $11::timestamptz[], $12::timestamptz[], $13::uuid[]" + $arrays + ")
                       as m(id, recipient_id, message_type, lane, subject, message_text, external_message, sender,
-                           sender_instance, action_parameters, created_at, expires_at, batch_id)
+                           sender_instance, action_parameters, created_at, expires_at, batch_id" + $columns + ")
                  join unnest($14::text[], $15::bool[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[])
                       as k(code, alert, required_action, choice_set, action_url, complete_on, on_unknown)
                       on k.code = m.message_type" + $permitted + "
@@ -155,12 +168,19 @@ macro_rules! insert_statement {
 }
 
 async fn insert_new(pool: &PgPool, rows: &[&NewRow]) -> Result<(), sqlx::Error> {
-    if rows.iter().all(|row| !row.needs_permit && row.copies.is_empty()) {
-        insert_statement!("", ")", rows,).fetch_one(pool).await?;
+    let is_plain =
+        |row: &NewRow| !row.needs_permit && row.copies.is_empty() && row.made_by == MadeBy::default();
+    if rows.iter().all(|row| is_plain(row)) {
+        insert_statement!("", "", "", ")", rows,).fetch_one(pool).await?;
         return Ok(());
     }
     let copies: Vec<(&NewRow, &NewCopy)> =
         rows.iter().flat_map(|&row| row.copies.iter().map(move |copy| (row, copy))).collect();
+    macro_rules! made_by {
+        ($made_by:ident => $value:expr) => {
+            &rows.iter().map(|row| &row.made_by).map(|$made_by| $value).collect::<Vec<_>>()
+        };
+    }
     macro_rules! copies {
         ($row:ident, $copy:ident => $value:expr) => {
             &copies.iter().map(|&($row, $copy)| $value).collect::<Vec<_>>()
@@ -174,6 +194,8 @@ async fn insert_new(pool: &PgPool, rows: &[&NewRow]) -> Result<(), sqlx::Error> 
          ), permit as materialized (
              select id from deleted union all select unnest($23::uuid[])
          ), ",
+        ", external_html, template, template_version, template_error",
+        ", $33::text[], $34::text[], $35::int4[], $36::text[]",
         " where id in (select id from permit)
          ), copied as (
              insert into herald.delivery (id, message_id, channel, address, display_name, mode, lane, state, reason,
@@ -198,7 +220,11 @@ async fn insert_new(pool: &PgPool, rows: &[&NewRow]) -> Result<(), sqlx::Error> 
         copies!(_row, copy => copy.mode.as_str()) as &[&str],
         copies!(row, _copy => row.lane.as_str()) as &[&str],
         copies!(_row, copy => copy.suppressed) as &[Option<&str>],
-        copies!(row, _copy => row.pushed)
+        copies!(row, _copy => row.pushed),
+        made_by!(made_by => made_by.external_html.as_deref()) as &[Option<&str>],
+        made_by!(made_by => made_by.template.as_ref().map(|(code, _)| code.as_str())) as &[Option<&str>],
+        made_by!(made_by => made_by.template.as_ref().map(|(_, version)| *version)) as &[Option<i32>],
+        made_by!(made_by => made_by.error.as_deref()) as &[Option<&str>]
     )
     .fetch_one(pool)
     .await?;
@@ -242,6 +268,12 @@ pub struct Standing {
     pub sender: String,
     /// The sending instance.
     pub sender_instance: Option<String>,
+    /// The template that makes or made the texts, and its version once it has.
+    pub template: Option<String>,
+    /// See `template`.
+    pub template_version: Option<i32>,
+    /// Why the texts could not be made: the message holds its type's fallback text.
+    pub template_error: Option<String>,
     /// What the recipient answered.
     pub reply_value: Option<String>,
     /// Why it failed.
@@ -262,17 +294,18 @@ pub async fn standing(executor: impl PgExecutor<'_>, id: MessageId) -> Result<Op
     sqlx::query_as!(
         Standing,
         r#"select status as "status!", recipient as "recipient!", message_type as "message_type!",
-                  message_text as "message_text!", sender as "sender!", sender_instance, reply_value, reason,
+                  message_text as "message_text!", sender as "sender!", sender_instance, template, template_version,
+                  template_error, reply_value, reason,
                   created_at as "created_at!", seen_at, acted_at
            from (
              select m.status, u.username as recipient, m.message_type, m.message_text, m.sender, m.sender_instance,
-                    m.reply_value, null::text as reason, m.created_at, m.seen_at, m.acted_at
+                    m.template, m.template_version, m.template_error, m.reply_value, null::text as reason, m.created_at, m.seen_at, m.acted_at
              from herald.message m join herald.app_user u on u.id = m.recipient_id where m.id = $1
              union all
              select case when failed_at is null then 'accepted' else 'failed' end, payload->'message'->>'recipient',
-                    payload->'message'->>'message_type', payload->'message'->>'message_text',
+                    payload->'message'->>'message_type', coalesce(payload->'message'->>'message_text', ''),
                     payload->'message'->>'sender', payload->'message'->>'sender_instance',
-                    null, reason, accepted_at, null, null
+                    payload->'message'->>'template', null, null, null, reason, accepted_at, null, null
              from herald.outbox where id = $1
            ) as m limit 1"#,
         id.0

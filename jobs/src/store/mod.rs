@@ -13,11 +13,16 @@ pub use sqlx::{Error, PgPool};
 
 pub mod access;
 pub mod audit;
+pub mod catalogue;
 pub mod deliveries;
 pub mod inbox;
+#[cfg(feature = "render")]
+pub mod instances;
 pub mod leases;
+pub mod message_templates;
 pub mod message_types;
 pub mod messages;
+pub mod models;
 pub mod outbox;
 pub mod periodic;
 pub mod registry;

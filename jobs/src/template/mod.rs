@@ -38,6 +38,7 @@ use crate::clock::Clock;
 use crate::send::Syntax;
 
 pub use self::functions::{Functions, FunctionsError};
+pub use self::values::OWN_TEXT;
 
 /// Largest template and largest text made of one, in bytes.
 pub const MAX_BYTES: usize = 256 * 1024;
@@ -251,7 +252,7 @@ fn placed(source: &str, found: Vec<Found>) -> Vec<Field> {
 }
 
 /// `; did you mean ...?`, where one of the names comes near. To compare long names takes long.
-fn suggestion<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn suggestion<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
     let is_short = |name: &&str| !name.is_empty() && name.len().max(wrong.len()) <= LONGEST_SUGGESTED;
     let near = names
         .filter(is_short)

@@ -9,7 +9,7 @@ use super::budget::Budget;
 use super::suggestion;
 
 /// Where an object holds its own text: the label of a related record, or the value of its key.
-pub(super) const OWN: &str = "";
+pub const OWN_TEXT: &str = "#";
 /// How much of a name an error repeats, in characters.
 const LONGEST_NAMED: usize = 80;
 /// What stands between the elements of a list.
@@ -93,7 +93,7 @@ pub(super) fn push(output: &mut String, value: &Value) -> Result<(), String> {
                 between = BETWEEN;
             }
         }
-        Value::Object(fields) => match fields.get(OWN) {
+        Value::Object(fields) => match fields.get(OWN_TEXT) {
             Some(own) => push(output, own)?,
             None => {
                 let example = fields.keys().min().map_or(String::new(), |name| format!(", such as `{name}`"));
@@ -120,7 +120,7 @@ pub(super) fn text(value: &Value) -> Result<Cow<'_, str>, String> {
 /// What stands for a value: an object's own text, otherwise the value itself.
 pub(super) fn own(value: &Value) -> &Value {
     match value {
-        Value::Object(fields) => fields.get(OWN).map_or(value, own),
+        Value::Object(fields) => fields.get(OWN_TEXT).map_or(value, own),
         _ => value,
     }
 }

@@ -37,8 +37,8 @@ pub async fn new_login_link(
     Ok(link)
 }
 
-/// Makes a token for the API, whose messages come from `sender`; without a `life` it lasts until it is revoked. Answers the
-/// token itself, which is stored nowhere.
+/// Makes a token for the API, whose messages come from `sender`, and which may change templates and models if it is an `admin`; without
+/// a `life` it lasts until it is revoked. Answers the token itself, which is stored nowhere.
 ///
 /// # Errors
 /// The database cannot be reached.
@@ -47,6 +47,7 @@ pub async fn new_api_token(
     clock: &Clock,
     name: &str,
     sender: &str,
+    admin: bool,
     life: Option<TimeDelta>,
 ) -> Result<String, store::Error> {
     let now = clock.now();
@@ -56,6 +57,7 @@ pub async fn new_api_token(
         prefix,
         name: name.to_owned(),
         sender: sender.to_owned(),
+        admin,
         created_at: now,
         expires_at: life.map(|life| now + life),
         revoked_at: None,

@@ -67,6 +67,10 @@ struct Message {
     message_text: String,
     sender: String,
     sender_instance: Option<String>,
+    /// What made the texts, and why it could not.
+    template: Option<String>,
+    template_version: Option<i32>,
+    template_error: Option<String>,
     reply_value: Option<String>,
     /// Why it failed.
     reason: Option<String>,
@@ -90,6 +94,9 @@ pub(crate) async fn read(
         message_text: it.message_text,
         sender: it.sender,
         sender_instance: it.sender_instance,
+        template: it.template,
+        template_version: it.template_version,
+        template_error: it.template_error,
         reply_value: it.reply_value,
         reason: it.reason,
         created_at: it.created_at,

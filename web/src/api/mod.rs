@@ -2,5 +2,7 @@
 
 mod body;
 pub(crate) mod messages;
+pub(crate) mod models;
 pub(crate) mod problem;
+pub(crate) mod templates;
 pub(crate) mod token;

@@ -4,9 +4,11 @@ use std::any::Any;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use herald_jobs::authoring::AuthoringError;
 use herald_jobs::group_commit::is_outage;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store;
+use herald_jobs::store::models::RegisterError;
 use herald_producers::SendError;
 use serde::Serialize;
 
@@ -80,6 +82,18 @@ pub(crate) fn invalid(pointer: String, detail: String) -> Problem {
         .at(pointer, detail)
 }
 
+/// The name in a path, which the body may repeat.
+///
+/// # Errors
+/// The body says another one.
+pub(crate) fn same_name(field: &str, said: &mut String, name: String) -> Result<(), Problem> {
+    if !said.is_empty() && *said != name {
+        return Err(invalid(format!("/{field}"), format!("is another than in the address, {name}")));
+    }
+    *said = name;
+    Ok(())
+}
+
 /// A header is not as it should be.
 pub(crate) fn bad_header(detail: &'static str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "bad-header", "A header is not valid").detail(detail)
@@ -145,6 +159,34 @@ impl From<Refusal> for Problem {
                     .detail(refusal.problem)
             }
             _ => invalid(refusal.pointer(), refusal.problem),
+        }
+    }
+}
+
+impl From<RegisterError> for Problem {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Refused(refusal) => refusal.into(),
+            RegisterError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<AuthoringError> for Problem {
+    fn from(error: AuthoringError) -> Self {
+        let said = error.to_string();
+        match error {
+            AuthoringError::Refused { refusal, .. } => refusal.into(),
+            AuthoringError::Conflict { .. } => {
+                Self::new(StatusCode::CONFLICT, "version", "The template was changed meanwhile")
+                    .detail(said.clone())
+                    .at("/version".to_owned(), said)
+            }
+            AuthoringError::Functions(_) => {
+                tracing::error!("A template could not be checked: {said}");
+                internal().detail(said)
+            }
+            AuthoringError::Database(error) => error.into(),
         }
     }
 }

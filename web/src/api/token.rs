@@ -1,5 +1,6 @@
 //! Bearer tokens (RFC 6750).
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
@@ -26,6 +27,19 @@ pub(crate) async fn require(
     let known = store::access::api_token(&app.pool, &token::hash(secret), app.clock.now()).await?;
     let known = known.ok_or_else(|| problem::unauthorised(true))?;
     request.extensions_mut().insert(Caller(known));
+    Ok(next.run(request).await)
+}
+
+/// Lets only tokens in that administer. Stands behind [`require`].
+pub(crate) async fn require_admin(
+    Extension(Caller(token)): Extension<Caller>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if !token.admin {
+        let detail = "make one that may with `herald token create --admin`".to_owned();
+        return Err(problem::forbidden(String::new(), detail));
+    }
     Ok(next.run(request).await)
 }
 

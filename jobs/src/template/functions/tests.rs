@@ -19,7 +19,7 @@ fn render(functions: &Functions, text: &str, instance: &Value) -> Result<String,
 
 fn std(text: &str) -> Result<String, String> {
     let instance = json!({
-        "customer": {"": "Shwe & Co"}, "amount": {"": "1234.5"}, "null": null, "at": "2026-03-01T23:30:00Z",
+        "customer": {"#": "Shwe & Co"}, "amount": {"#": "1234.5"}, "null": null, "at": "2026-03-01T23:30:00Z",
         "local": "2026-03-01T23:30:00", "date": "2026-03-01",
     });
     render(&Functions::std(), text, &instance)
@@ -164,7 +164,7 @@ fn values_go_in_and_come_out_as_they_are() {
         json!(1.5),
         json!("a \"b\" {{x}} #y#"),
         json!([1, [null, "x"]]),
-        json!({"": "own", "a": 1}),
+        json!({"#": "own", "a": 1}),
     ] {
         let expected = render(&Functions::std(), "#x#", &json!({"x": value}));
         assert_eq!(script("fn f(x) { x }", &value), expected, "{value}");

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use serde_json::Value;
 
 use crate::template::functions::decimal;
-use crate::template::values::{OWN, own, text};
+use crate::template::values::{OWN_TEXT, own, text};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Test {
@@ -100,7 +100,7 @@ fn length(value: &Value) -> usize {
     match value {
         Value::Null => 0,
         Value::Array(items) => items.len(),
-        Value::Object(fields) => fields.len() - usize::from(fields.contains_key(OWN)),
+        Value::Object(fields) => fields.len() - usize::from(fields.contains_key(OWN_TEXT)),
         other => text(other).map_or(0, |text| text.chars().count()),
     }
 }

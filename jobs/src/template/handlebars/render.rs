@@ -9,7 +9,7 @@ use super::compare::is_true;
 use super::{Block, Expression, Kind, Node, Source, Start, What};
 use crate::template::budget::Budget;
 use crate::template::output::Output;
-use crate::template::values::{self, OWN};
+use crate::template::values::{self, OWN_TEXT};
 use crate::template::{Fault, Field};
 
 /// What a block was entered with, and the block around it.
@@ -70,7 +70,7 @@ pub(in crate::template) fn resolved(
             values::charge(&value, budget)?;
             match value.as_ref() {
                 Value::Array(items) if holds_objects(items) => Ok(format!("a list of {}", items.len())),
-                Value::Object(fields) if !fields.contains_key(OWN) => Ok("an object".to_owned()),
+                Value::Object(fields) if !fields.contains_key(OWN_TEXT) => Ok("an object".to_owned()),
                 value => values::text(value).map(Cow::into_owned),
             }
         });
@@ -82,7 +82,7 @@ pub(in crate::template) fn resolved(
 /// Whether a list cannot be printed.
 fn holds_objects(items: &[Value]) -> bool {
     items.iter().any(|item| match item {
-        Value::Object(fields) => !fields.contains_key(OWN),
+        Value::Object(fields) => !fields.contains_key(OWN_TEXT),
         Value::Array(items) => holds_objects(items),
         _ => false,
     })
@@ -178,7 +178,7 @@ fn elements(over: &Value) -> Result<Vec<(Option<&str>, &Value)>, String> {
         Value::Null => Ok(Vec::new()),
         Value::Array(items) => Ok(items.iter().map(|item| (None, item)).collect()),
         Value::Object(fields) => {
-            let named = fields.iter().filter(|(name, _)| *name != OWN);
+            let named = fields.iter().filter(|(name, _)| *name != OWN_TEXT);
             Ok(named.map(|(name, value)| (Some(name.as_str()), value)).collect())
         }
         _ => Err("`#each` goes over a list or an object".to_owned()),

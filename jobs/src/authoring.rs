@@ -1,0 +1,207 @@
+//! Where templates are written: checked against the models and functions there are, previewed on a record, saved.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sqlx::PgPool;
+
+use crate::message_template::{Compiled, MessageTemplate};
+use crate::model::Catalogue;
+use crate::refusal::Refusal;
+use crate::sms::{self, Segments};
+use crate::store;
+use crate::store::message_templates::{Put, Saved};
+use crate::template::Functions;
+
+/// Models and functions as templates are checked against them.
+#[derive(Clone)]
+pub struct Authoring {
+    pool: PgPool,
+    reader: PgPool,
+    functions_dir: Option<PathBuf>,
+}
+
+/// Why a template was not saved or previewed.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthoringError {
+    /// Something in it cannot be.
+    #[error("{code}: {refusal}")]
+    Refused {
+        /// Which template.
+        code: String,
+        /// What, and where.
+        refusal: Refusal,
+    },
+    /// Somebody else saved it meanwhile, or it is not there any more.
+    #[error("{code}: version: {}", conflict(current))]
+    Conflict {
+        /// Which template.
+        code: String,
+        /// The version in force.
+        current: Option<Saved>,
+    },
+    /// A function file cannot be used.
+    #[error("the functions cannot be used: {0}")]
+    Functions(String),
+    /// The database cannot be reached.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+fn conflict(current: &Option<Saved>) -> String {
+    match current {
+        None => "there is no such template; leave the version out to make a new one".to_owned(),
+        Some(saved) => format!(
+            "version {} was saved by {} on {}: begin from that one",
+            saved.version,
+            saved.saved_by,
+            saved.saved_at.format("%Y-%m-%d at %H:%M")
+        ),
+    }
+}
+
+/// What a template is previewed on.
+#[derive(Clone, Debug)]
+pub enum Sample {
+    /// The record of its model with this key.
+    Key(Value),
+    /// These fields.
+    Instance(Map<String, Value>),
+}
+
+/// What people would receive.
+#[derive(Clone, Debug, Serialize)]
+pub struct Preview {
+    /// The subject; `None`: the description of the message's type.
+    pub subject: Option<String>,
+    /// What the inbox would show.
+    pub message_text: String,
+    /// What e-mail would carry as plain text, and SMS as the whole.
+    pub external_message: String,
+    /// What e-mail would carry beside that.
+    pub external_html: Option<String>,
+    /// What it would take as SMS.
+    pub sms: Segments,
+    /// What each token came to.
+    pub tokens: Vec<Token>,
+}
+
+/// A token of a text, and what it came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Token {
+    /// Of which text: `subject`, `message_text`, `external_message` or `external_html`.
+    pub text: &'static str,
+    /// As it was written.
+    pub token: String,
+    /// What stands in its place.
+    pub value: String,
+}
+
+impl Authoring {
+    /// Over the models and templates in `pool`, the records that `reader` may read, and the functions in `functions_dir`.
+    pub fn new(pool: PgPool, reader: PgPool, functions_dir: Option<PathBuf>) -> Self {
+        Self { pool, reader, functions_dir }
+    }
+
+    /// All models, with what may be read of them.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn catalogue(&self) -> Result<Catalogue, sqlx::Error> {
+        store::catalogue::read(&self.pool, &self.reader).await
+    }
+
+    /// Checks templates that are saved or are to be: the first that cannot be is told.
+    ///
+    /// # Errors
+    /// [`AuthoringError`].
+    pub async fn check(&self, templates: &[MessageTemplate]) -> Result<(), AuthoringError> {
+        let (catalogue, functions) = self.surroundings().await?;
+        for template in templates {
+            compile(template, &catalogue, &functions)?;
+        }
+        Ok(())
+    }
+
+    /// Checks templates and saves them, all or none. Answers their versions.
+    ///
+    /// # Errors
+    /// [`AuthoringError`]; nothing was saved then.
+    pub async fn save(&self, templates: &[MessageTemplate], actor: &str) -> Result<Vec<i32>, AuthoringError> {
+        self.check(templates).await?;
+        match store::message_templates::put(&self.pool, templates, actor).await? {
+            Put::Saved(versions) => Ok(versions),
+            Put::Conflict { code, current } => Err(AuthoringError::Conflict { code, current }),
+        }
+    }
+
+    /// What people would receive now.
+    ///
+    /// # Errors
+    /// [`AuthoringError`]: what would make the fallback text be delivered instead is a refusal.
+    pub async fn preview(
+        &self,
+        template: &MessageTemplate,
+        sample: Sample,
+        now: DateTime<Utc>,
+    ) -> Result<Preview, AuthoringError> {
+        let (catalogue, functions) = self.surroundings().await?;
+        let compiled = compile(template, &catalogue, &functions)?;
+        let refuse = |refusal: Refusal| AuthoringError::Refused { code: template.code.clone(), refusal };
+        let instance = match sample {
+            Sample::Instance(instance) => instance,
+            Sample::Key(key) => {
+                let refuse_key = |problem: String| refuse(Refusal::new("model_key", problem));
+                let query = compiled
+                    .query
+                    .as_ref()
+                    .ok_or_else(|| refuse_key("the template has no model: give an instance".to_owned()))?;
+                let key = query.key(&key).map_err(refuse_key)?;
+                let loaded = query.load(&self.reader, &[key]).await?.pop();
+                let loaded = loaded.unwrap_or(Ok(None)).map_err(refuse_key)?;
+                loaded.ok_or_else(|| refuse_key("there is no such record".to_owned()))?
+            }
+        };
+        let texts = compiled.render(&instance, now).map_err(refuse)?;
+        let external_message = texts.external_message.unwrap_or_else(|| texts.message_text.clone());
+        let tokens = compiled.resolved(&instance, now).into_iter().map(|(text, token, value)| Token {
+            text,
+            token,
+            value: value.unwrap_or_else(|problem| problem),
+        });
+        Ok(Preview {
+            sms: sms::segments(&external_message),
+            subject: texts.subject,
+            message_text: texts.message_text,
+            external_message,
+            external_html: texts.external_html,
+            tokens: tokens.collect(),
+        })
+    }
+
+    async fn surroundings(&self) -> Result<(Catalogue, Functions), AuthoringError> {
+        let functions = functions(self.functions_dir.as_deref())?;
+        Ok((self.catalogue().await?, functions))
+    }
+}
+
+fn compile(
+    template: &MessageTemplate,
+    catalogue: &Catalogue,
+    functions: &Functions,
+) -> Result<Compiled, AuthoringError> {
+    template
+        .validate()
+        .and_then(|()| Compiled::new(Cow::Borrowed(template), catalogue, functions))
+        .map_err(|refusal| AuthoringError::Refused { code: template.code.clone(), refusal })
+}
+
+fn functions(dir: Option<&Path>) -> Result<Functions, AuthoringError> {
+    match dir {
+        Some(dir) => Functions::read(dir).map_err(|error| AuthoringError::Functions(error.to_string())),
+        None => Ok(Functions::std()),
+    }
+}

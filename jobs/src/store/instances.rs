@@ -1,0 +1,240 @@
+//! Records of the host's tables, as templates read them: one query for a template and a batch of keys, of exactly the columns that
+//! are named.
+//!
+//! The query is put together here; each identifier in it comes from the database's own catalogue, and each value is bound.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
+
+use super::models::quoted;
+use crate::group_commit::is_outage;
+use crate::model::{Catalogue, Column, Form, Own, Selected, Selection};
+use crate::template::OWN_TEXT;
+
+/// Most related records of one relation, by key; what comes after them is left out.
+const MOST_RELATED: u32 = 10_000;
+/// How long one batch may look for records. Those left then are told to be too slow.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The query that loads what a template needs of one model's records.
+#[derive(Clone, Debug)]
+pub struct InstanceQuery {
+    sql: String,
+    keys: usize,
+}
+
+/// A record's key: one text for each key column.
+pub type Key = Vec<String>;
+
+/// What became of one key: the record, none where there is none, or why it could not be read.
+pub type Loaded = Result<Option<Map<String, Value>>, String>;
+
+impl InstanceQuery {
+    /// The query for `selection` of `model`; `None` where the model cannot be read by its key.
+    pub fn new(catalogue: &Catalogue, model: &str, selection: &Selection) -> Option<Self> {
+        let table = catalogue.tables.get(model)?;
+        let key: Vec<&Column> =
+            table.model.key.iter().map(|name| table.column(name)).collect::<Option<_>>()?;
+        let mut writer = Writer { catalogue, aliases: 0, sql: String::new() };
+        let arrays =
+            (1..=key.len()).map(|number| format!("${number}::text[]")).collect::<Vec<_>>().join(", ");
+        let names = (1..=key.len()).map(|number| format!("k{number}")).collect::<Vec<_>>().join(", ");
+        writer.sql.push_str("select k.position, (");
+        let keys = key
+            .iter()
+            .enumerate()
+            .map(|(at, column)| (column.name.clone(), format!("k.k{}::{}", at + 1, column.sql_type)));
+        writer.record(model, selection, None, &keys.collect::<Vec<_>>(), false)?;
+        // Writing to a string does not fail.
+        let _ =
+            write!(writer.sql, ") as instance from unnest({arrays}) with ordinality as k({names}, position)");
+        Some(Self { sql: writer.sql, keys: key.len() })
+    }
+
+    /// The SQL, for whoever wants to explain it.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// A key as it was sent: a number or text; for several columns, a list of these in the key's order.
+    ///
+    /// # Errors
+    /// Says what the model's key looks like.
+    pub fn key(&self, sent: &Value) -> Result<Key, String> {
+        let parts = match sent {
+            Value::Array(parts) => parts.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        if parts.len() != self.keys {
+            return Err(match self.keys {
+                1 => "must be a number or a text".to_owned(),
+                keys => format!("must be a list of {keys} values, for the columns of the model's key"),
+            });
+        }
+        let text = |part: &Value| match part {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(number) => Ok(number.to_string()),
+            Value::Bool(value) => Ok(value.to_string()),
+            _ => Err("must consist of numbers and texts".to_owned()),
+        };
+        parts.iter().map(text).collect()
+    }
+
+    /// Loads the records of these keys, in their order, by one query. Where that fails for what one key leads to, the others are read
+    /// without it.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn load(&self, reader: &PgPool, keys: &[Key]) -> Result<Vec<Loaded>, sqlx::Error> {
+        let begun = Instant::now();
+        let mut connection = reader.acquire().await?;
+        let mut loaded: Vec<Loaded> = vec![Ok(None); keys.len()];
+        let mut parts = Vec::from([(0, keys.len())]);
+        while let Some((from, to)) = parts.pop() {
+            let part = from..to;
+            if begun.elapsed() > PATIENCE {
+                loaded[part].fill(Err("the records could not be read in time".to_owned()));
+                continue;
+            }
+            match self.load_at_once(&mut connection, &keys[part.clone()]).await {
+                Ok(found) => {
+                    for (at, instance) in found {
+                        if let Some(slot) = loaded.get_mut(from + at) {
+                            *slot = Ok(instance);
+                        }
+                    }
+                }
+                Err(error) if is_outage(&error) && !is_too_slow(&error) => return Err(error),
+                Err(error) if part.len() == 1 => loaded[part].fill(Err(complaint(&error))),
+                Err(_) => {
+                    let middle = from.midpoint(to);
+                    parts.extend([(from, middle), (middle, to)]);
+                }
+            }
+        }
+        Ok(loaded)
+    }
+
+    async fn load_at_once(
+        &self,
+        connection: &mut PgConnection,
+        keys: &[Key],
+    ) -> Result<Vec<(usize, Option<Map<String, Value>>)>, sqlx::Error> {
+        let mut query = sqlx::query(AssertSqlSafe(self.sql.clone()));
+        for column in 0..self.keys {
+            let values = keys.iter().map(|key| key.get(column).cloned());
+            query = query.bind(values.collect::<Vec<Option<String>>>());
+        }
+        let rows = query.fetch_all(connection).await?;
+        let read = |row: &sqlx::postgres::PgRow| {
+            let position: i64 = row.try_get(0)?;
+            let instance: Option<Json<Map<String, Value>>> = row.try_get(1)?;
+            Ok((usize::try_from(position - 1).unwrap_or(usize::MAX), instance.map(|Json(instance)| instance)))
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
+/// Whether a statement ran into its time limit.
+fn is_too_slow(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|database| database.code().as_deref() == Some("57014"))
+}
+
+/// What the database said, for the ledger and for whoever wrote the template.
+fn complaint(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(database) => database.message().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+/// Writes a query from the outside in.
+struct Writer<'a> {
+    catalogue: &'a Catalogue,
+    aliases: usize,
+    sql: String,
+}
+
+impl Writer<'_> {
+    fn alias(&mut self) -> String {
+        self.aliases += 1;
+        format!("t{}", self.aliases)
+    }
+
+    /// `select row_to_json(...)` of the record, or of all records, whose columns equal `on`.
+    fn record(
+        &mut self,
+        model: &str,
+        selection: &Selection,
+        own: Option<(&Own, &str)>,
+        on: &[(String, String)],
+        many: bool,
+    ) -> Option<()> {
+        let table = self.catalogue.tables.get(model)?;
+        let (alias, row) = (self.alias(), self.alias());
+        self.sql.push_str(if many { "select coalesce(json_agg(row_to_json(" } else { "select row_to_json(" });
+        self.sql.push_str(&row);
+        self.sql.push_str(if many { ")), '[]') from (select " } else { ") from (select " });
+        let mut first = true;
+        let mut comma = |sql: &mut String| {
+            if !std::mem::take(&mut first) {
+                sql.push_str(", ");
+            }
+        };
+        comma(&mut self.sql);
+        match own {
+            Some((Own::Label(column), _)) => self.value(&alias, column),
+            Some((Own::Reference(column), outer)) => self.value(outer, column),
+            None => self.sql.push_str("null"),
+        }
+        let _ = write!(self.sql, " as {}", quoted(OWN_TEXT));
+        for (name, selected) in &selection.fields {
+            comma(&mut self.sql);
+            match selected {
+                Selected::Column(column) => self.value(&alias, column),
+                Selected::Record { relation, selection, own } => {
+                    let on: Vec<(String, String)> = relation
+                        .columns
+                        .iter()
+                        .map(|(here, there)| (there.clone(), format!("{alias}.{}", quoted(here))))
+                        .collect();
+                    self.sql.push('(');
+                    let own = own.as_ref().map(|own| (own, alias.as_str()));
+                    self.record(&relation.target, selection, own, &on, relation.many)?;
+                    self.sql.push(')');
+                }
+            }
+            let _ = write!(self.sql, " as {}", quoted(name));
+        }
+        let (schema, name) = &table.place;
+        let _ = write!(self.sql, " from {}.{} as {alias} where ", quoted(schema), quoted(name));
+        for (at, (column, value)) in on.iter().enumerate() {
+            let and = if at == 0 { "" } else { " and " };
+            let _ = write!(self.sql, "{and}{alias}.{} = {value}", quoted(column));
+        }
+        if many {
+            let key = table.model.key.iter().filter(|name| table.column(name).is_some());
+            let order = key.map(|name| format!("{alias}.{}", quoted(name))).collect::<Vec<_>>().join(", ");
+            if !order.is_empty() {
+                let _ = write!(self.sql, " order by {order}");
+            }
+            let _ = write!(self.sql, " limit {MOST_RELATED}");
+        }
+        let _ = write!(self.sql, ") as {row}");
+        Some(())
+    }
+
+    fn value(&mut self, alias: &str, column: &Column) {
+        let name = format!("{alias}.{}", quoted(&column.name));
+        let _ = match column.form {
+            Form::Json => write!(self.sql, "{name}"),
+            Form::Text => write!(self.sql, "{name}::text"),
+            Form::TextList => write!(self.sql, "{name}::text[]"),
+            Form::Size => write!(self.sql, "octet_length({name}) || ' bytes'"),
+        };
+    }
+}

@@ -1,0 +1,70 @@
+//! The company: its tables, its people, and what Herald knows of them.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use herald_jobs::authoring::Authoring;
+use herald_jobs::message_template::MessageTemplate;
+use herald_jobs::model::Model;
+use herald_jobs::store;
+use sqlx::PgPool;
+
+/// Who is named when the demo changes something.
+const ACTOR: &str = "demo";
+const FUNCTIONS: &str = include_str!("../../config/functions/demo/orders.rhai");
+
+/// The templates, by their codes.
+pub const TEMPLATES: [(&str, &str); 3] = [
+    ("PO-AUTHORISE", include_str!("../../config/demo/templates/PO-AUTHORISE.toml")),
+    ("PO-REMINDER", include_str!("../../config/demo/templates/PO-REMINDER.toml")),
+    ("REPORT-READY", include_str!("../../config/demo/templates/REPORT-READY.toml")),
+];
+
+/// Founds the company, or brings an earlier one up to date.
+///
+/// # Errors
+/// The database refuses something.
+pub async fn found(pool: &PgPool, authoring: &Authoring) -> Result<()> {
+    sqlx::raw_sql(include_str!("../../config/demo/company.sql"))
+        .execute(pool)
+        .await
+        .context("load the company")?;
+    for (name, label) in [
+        ("customer", Some("name")),
+        ("contact_person", Some("name")),
+        ("purchase_order", Some("subject")),
+        ("report_task", Some("title")),
+        ("report_line", None),
+    ] {
+        let model = Model {
+            name: name.to_owned(),
+            table: format!("demo.{name}"),
+            key: vec!["id".to_owned()],
+            label: label.map(str::to_owned),
+            ..Model::default()
+        };
+        store::models::register(pool, &model, ACTOR).await?;
+    }
+    for (code, file) in TEMPLATES {
+        let saved = store::message_templates::get(pool, code).await?;
+        let template = MessageTemplate {
+            code: code.to_owned(),
+            version: saved.map_or(0, |saved| saved.version),
+            ..toml::from_str(file).with_context(|| code.to_owned())?
+        };
+        authoring.save(&[template], ACTOR).await?;
+    }
+    Ok(())
+}
+
+/// Writes the functions that the templates call below `dir`.
+///
+/// # Errors
+/// The files cannot be written.
+pub fn write_functions(dir: &Path) -> Result<()> {
+    let package = dir.join("demo");
+    fs::create_dir_all(&package)
+        .and_then(|()| fs::write(package.join("orders.rhai"), FUNCTIONS))
+        .with_context(|| package.display().to_string())
+}
