@@ -7,6 +7,7 @@ mod bare;
 mod inbox;
 mod latency;
 mod mail;
+mod models;
 mod report;
 mod setup;
 mod template;
@@ -27,6 +28,9 @@ async fn main() -> Result<()> {
     let mut report = Report::default();
     if wanted("template") {
         template::render(&mut report)?;
+    }
+    if wanted("models") {
+        models::load(&bench, &mut report).await?;
     }
     if wanted("push") {
         bare::push_vs_redis(&bench, &mut report).await?;

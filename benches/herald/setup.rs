@@ -51,6 +51,11 @@ impl Bench {
         Ok(Self { pool, queues, redis_url, clock: Clock::system(), database_url, private, _dir: dir })
     }
 
+    /// One connection as templates read records.
+    pub(crate) fn reader(&self) -> Result<PgPool> {
+        Ok(store::catalogue::reader(&self.database_url, "bench models", 1)?)
+    }
+
     pub(crate) async fn stop(self) -> Result<()> {
         self.pool.close().await;
         self.private.stop().await

@@ -13,7 +13,7 @@ const MAX_ROUNDS: usize = 100_000;
 /// How much of a text counts as one value, in bytes.
 const BYTES_A_VALUE: usize = 64;
 /// How long the user's functions may run for one text, all together.
-const SCRIPTS: Duration = Duration::from_millis(200);
+const SCRIPTS: Duration = Duration::from_millis(400);
 
 #[derive(Debug)]
 pub(super) struct Budget {

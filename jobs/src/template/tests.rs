@@ -1,3 +1,4 @@
+use chrono::DateTime;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -157,6 +158,63 @@ fn c30_a_program_replaces_the_tokens_of_any_text() {
     assert_eq!(text.as_deref(), Ok("Ann: 1, 2"));
 }
 
+fn compile(text: &str) -> Template {
+    Template::compile(text, Syntax::Token, &Functions::std()).unwrap()
+}
+
+const HTML: Rendering = Rendering { escape: Escape::Html, now: DateTime::UNIX_EPOCH };
+
+#[test]
+fn values_are_escaped_in_html_and_the_template_is_not() {
+    let instance = json!({"x": "<script a='b' c=\"d\">`&`</script>", "list": ["<", 1]});
+    let escaped = "&lt;script a&#x3D;&#x27;b&#x27; c&#x3D;&quot;d&quot;&gt;&#x60;&amp;&#x60;&lt;/script&gt;";
+    for (text, expected) in [
+        ("<p>#x#</p>", format!("<p>{escaped}</p>")),
+        ("<a title='@std.text.trim(#x#)@'>", format!("<a title='{escaped}'>")),
+        ("<a title=\"#x#\" @std.text.trim('<>')@>", format!("<a title=\"{escaped}\" &lt;&gt;>")),
+        ("#list#&@std.list.join(#list#, '&')@", "&lt;, 1&&lt;&amp;1".to_owned()),
+    ] {
+        assert_eq!(compile(text).render(instance.as_object().unwrap(), &HTML), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn the_fields_of_a_text_have_their_first_places() {
+    let template = compile("é #id# #customer.name#\n@std.text.default(#note#, #id#)@ #id# ##paid#");
+    let fields: Vec<_> =
+        template.fields().iter().map(|field| (field.names.join("."), field.line, field.column)).collect();
+    let expected = [("id", 1, 3), ("customer.name", 1, 8), ("note", 2, 19)];
+    assert_eq!(fields, expected.map(|(path, line, column)| (path.to_owned(), line, column)));
+    assert!(template.fields().iter().all(|field| field.used == Used::Text));
+}
+
+#[test]
+fn a_preview_tells_what_each_token_comes_to() {
+    let template = compile(
+        "#id# #customer.name# #id# ##id# @std.text.upper( #nme# )@ @std.date.relative('1970-01-01')@",
+    );
+    let expected = [
+        ("#id#", Ok("42")),
+        ("#customer.name#", Ok("Shwe & Co")),
+        ("@std.text.upper( #nme# )@", Err("there is no field `nme`")),
+        ("@std.date.relative('1970-01-01')@", Ok("today")),
+    ];
+    let expected =
+        expected.map(|(token, text)| (token.to_owned(), text.map(str::to_owned).map_err(str::to_owned)));
+    assert_eq!(template.resolved(order().as_object().unwrap(), &HTML), expected);
+}
+
+#[test]
+fn long_values_are_counted_by_their_length() {
+    let instance = json!({"long": "x".repeat(200_000)});
+    for hostile in ["@std.text.truncate(#long#,0)@", "@std.text.default(#long#,1)@"] {
+        let begun = std::time::Instant::now();
+        let made = compile(&hostile.repeat(9_000)).render(instance.as_object().unwrap(), &HTML);
+        assert!(made.is_err(), "{hostile}");
+        assert!(begun.elapsed().as_millis() < 1_500, "{hostile}: {:?}", begun.elapsed());
+    }
+}
+
 #[test]
 fn texts_are_bounded() {
     let long = json!({"a": "x".repeat(MAX_BYTES)});
@@ -184,7 +242,34 @@ fn texts_are_bounded() {
     }
 }
 
+/// Whether a text holds what the grammar calls a field, or the end of a call.
+fn holds_token(text: &str) -> bool {
+    let is_name = |name: &str| {
+        let mut bytes = name.bytes();
+        bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let between: Vec<&str> = text.split('#').collect();
+    let is_path = |path: &&str| path.split('.').all(is_name);
+    text.contains(")@") || between.iter().skip(1).take(between.len().saturating_sub(2)).any(is_path)
+}
+
 proptest! {
+    #[test]
+    fn a_text_without_tokens_is_itself(text in "([#@.,()' a-c0-9é{}]|##|@@|@a\\.b\\.c\\(|#a ){0,30}") {
+        prop_assume!(!holds_token(&text));
+        prop_assert_eq!(over_order(&text), Ok(text));
+    }
+
+    #[test]
+    fn a_value_that_looks_like_a_template_is_put_in_as_it_is(
+        value in "(#(id|v)#|##|\\{\\{(id|#each a|/each)\\}\\}|@std\\.text\\.upper\\(#id#\\)@|[a<&])*"
+    ) {
+        let instance = json!({"id": 7, "v": value, "list": [value, value]});
+        let text = replace_token_values(instance.as_object().unwrap(), "#v#@std.text.trim(#v#)@#list#").unwrap();
+        prop_assert_eq!(text, format!("{value}{value}{value}, {value}"));
+    }
+
     #[test]
     fn a_text_without_marks_is_itself(text in "[^#@]*") {
         prop_assert_eq!(over_order(&text), Ok(text));

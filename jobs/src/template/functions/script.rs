@@ -18,7 +18,7 @@ use crate::template::MAX_BYTES;
 use crate::template::budget::Budget;
 
 /// Longest time that one call may take. A busy machine may need several times what a function needs.
-const LONGEST_CALL: Duration = Duration::from_millis(50);
+const LONGEST_CALL: Duration = Duration::from_millis(100);
 /// Most steps of one call, as Rhai counts them.
 const MAX_OPERATIONS: u64 = 100_000;
 /// Deepest calls of functions by functions.
@@ -177,7 +177,6 @@ fn measure(value: &Dynamic, depth: usize, size: &mut usize) -> Result<(), String
 }
 
 fn problem(error: &EvalAltResult, limit: Duration) -> String {
-    let (line, column) = place(innermost(error));
     let problem = match error.unwrap_inner() {
         EvalAltResult::ErrorTerminated(..) => format!("takes longer than {} ms", limit.as_millis()),
         EvalAltResult::ErrorTooManyOperations(..) => format!("takes more than {MAX_OPERATIONS} steps"),
@@ -192,6 +191,12 @@ fn problem(error: &EvalAltResult, limit: Duration) -> String {
             shorten(&other)
         }
     };
+    // What ends a function from outside has no place in it.
+    let position = innermost(error);
+    if position.is_none() {
+        return problem;
+    }
+    let (line, column) = place(position);
     format!("{problem} (line {line}, column {column} of its file)")
 }
 

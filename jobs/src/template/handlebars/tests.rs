@@ -70,6 +70,14 @@ fn blocks_and_paths_come_to_what_handlebars_makes_of_them() {
 }
 
 #[test]
+fn the_example_of_the_documentation_is_what_it_says() {
+    let text = "{{#each items as |item i|}}\n{{i}}. {{item.name}}{{#if (gt item.price 10)}} (approval needed){{/if}}\n\
+        {{else}}\nNothing was ordered.\n{{/each}}\n{{customer.name}}, {{std_date_format due '%d %B'}} {{\"{{\"}}";
+    let expected = "0. Rice\n1. Tea (approval needed)\nShwe & Co, 29 March {{";
+    assert_eq!(over_order(text).as_deref(), Ok(expected));
+}
+
+#[test]
 fn lists_labels_and_nulls_are_printed_as_by_tokens() {
     for (text, expected) in [
         ("{{names}} {{items.name}} {{items.tags}}", "x, y Rice, Tea a, b, "),
