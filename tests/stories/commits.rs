@@ -135,11 +135,11 @@ async fn a_message_that_the_database_refuses_fails_alone() {
     let story = Story::begin().await;
     let sends = (0..200).map(|n| story.producer.send(message("ann", "VIEW-NORMAL", &n.to_string())));
     let accepted: Vec<Uuid> = join_all(sends).await.into_iter().map(|sent| sent.unwrap().0).collect();
-    // A value may hold what no text of Postgres can, and only rendering brings it to light.
+    // A text may hold what no text of Postgres can, and only reading it brings that to light.
     story
         .execute(
             r##"update herald.outbox set payload = replace(payload::text, '"message_text":"77"',
-                  '"message_text":"#x#","instance":{"x":"a\u0000b"}')::json
+                  '"message_text":"a\u0000b"')::json
                where payload->'message'->>'message_text' = '77'"##,
         )
         .await;
