@@ -1,6 +1,6 @@
 //! Message templates from the file somebody wrote to the mail somebody reads.
 
-use herald_jobs::authoring::AuthoringError;
+use herald_jobs::authoring::{Authoring, AuthoringError};
 use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::message_type::ExternalDelivery;
 use herald_jobs::model::Model;
@@ -10,6 +10,7 @@ use herald_producers::{MessageId, NewMessage, SendError};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::eventually;
 use crate::support::herald::{Story, Workers, functions_dir};
 
 /// Orders with customers, a type that sends mail, and the template PO-DUE.
@@ -238,6 +239,45 @@ async fn a_template_that_fails_does_not_lose_its_message() {
     let dropped = story.producer.send(of("PO-DUE", 1)).await.unwrap();
     story.drain().await;
     assert!(standing(&story, dropped).await.template_error.is_some());
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn functions_are_read_again_when_their_files_change() {
+    let story = company().await;
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("acme/orders.rhai");
+    std::fs::create_dir(dir.path().join("acme")).unwrap();
+    let options = herald_workers::Options {
+        functions_dir: Some(dir.path().to_owned()),
+        ..herald_workers::Options::default()
+    };
+    std::fs::write(&file, "fn mark(id) { \"first \" + id }").unwrap();
+    let authoring = Authoring::new(story.pool.clone(), story.reader(), Some(dir.path().to_owned()));
+    let marked = MessageTemplate {
+        code: "MARKED".into(),
+        model: Some("purchase_order".into()),
+        message_text: "@acme.orders.mark(#id#)@".into(),
+        ..MessageTemplate::default()
+    };
+    authoring.save(&[marked], "test").await.unwrap();
+    let workers = story.work_with(options).await;
+    let made = async || {
+        let message = NewMessage { template: Some("MARKED".into()), ..shown(7) };
+        let id = story.producer.send(message).await.unwrap();
+        story.drain().await;
+        standing(&story, id).await.message_text
+    };
+    assert_eq!(made().await, "first 7");
+    // A file that cannot be used leaves what was there.
+    std::fs::write(&file, "fn mark(id) {").unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(2_200)).await;
+    assert_eq!(made().await, "first 7");
+    assert!(
+        matches!(authoring.check(&[due()]).await, Err(AuthoringError::Functions(said)) if said.contains("orders.rhai"))
+    );
+    std::fs::write(&file, "fn mark(id) { \"second \" + id }").unwrap();
+    eventually("the new function to be used", async || made().await == "second 7").await;
     workers.stop().await;
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use herald_jobs::group_commit::is_outage;
 use herald_jobs::message_template::{Compiled, MessageTemplate, Texts};
 use herald_jobs::model::Catalogue;
 use herald_jobs::refusal::Refusal;
@@ -94,24 +95,29 @@ impl Templates {
         now: DateTime<Utc>,
         made: &mut HashMap<usize, Made>,
     ) -> Result<(), sqlx::Error> {
-        let compiled = match self.directory.template(code).await? {
-            Some(template) => Some((template.version, self.compiled(&template).await?)),
-            None => None,
+        let template = self.directory.template(code).await?;
+        let version = template.as_ref().map_or(0, |template| template.version);
+        let mut all_fail = |reason: String| {
+            made.extend(messages.iter().map(|(at, _)| {
+                (*at, Made { template: Some((code.to_owned(), version)), texts: Err(reason.clone()) })
+            }));
+            Ok(())
         };
-        let (version, compiled) = match &compiled {
-            None => (0, Err(format!("there is no template \"{code}\""))),
-            Some((version, compiled)) => (*version, compiled.as_ref().as_ref().map_err(ToString::to_string)),
-        };
-        let compiled = match compiled {
+        let Some(template) = template else { return all_fail(format!("there is no template \"{code}\"")) };
+        let compiled = match self.compiled(&template).await {
             Ok(compiled) => compiled,
-            Err(reason) => {
-                made.extend(messages.iter().map(|(at, _)| {
-                    (*at, Made { template: Some((code.to_owned(), version)), texts: Err(reason.clone()) })
-                }));
-                return Ok(());
-            }
+            Err(error) if is_outage(&error) => return Err(error),
+            Err(error) => return all_fail(format!("model: {error}")),
         };
-        let loaded = self.load(compiled, messages).await?;
+        let compiled = match compiled.as_ref() {
+            Ok(compiled) => compiled,
+            Err(refusal) => return all_fail(refusal.to_string()),
+        };
+        let loaded = match self.load(compiled, messages).await {
+            Ok(loaded) => loaded,
+            Err(error) if is_outage(&error) => return Err(error),
+            Err(error) => return all_fail(format!("model: {error}")),
+        };
         for ((at, message), loaded) in messages.iter().zip(loaded) {
             let texts = match (&message.instance, loaded) {
                 (Some(instance), _) => caught(|| compiled.render(instance, now)),
