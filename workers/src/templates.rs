@@ -107,7 +107,7 @@ impl Templates {
         let compiled = match self.compiled(&template).await {
             Ok(compiled) => compiled,
             Err(error) if is_outage(&error) => return Err(error),
-            Err(error) => return all_fail(format!("model: {error}")),
+            Err(error) => return all_fail(format!("model: {}", store::complaint(&error))),
         };
         let compiled = match compiled.as_ref() {
             Ok(compiled) => compiled,
@@ -116,7 +116,7 @@ impl Templates {
         let loaded = match self.load(compiled, messages).await {
             Ok(loaded) => loaded,
             Err(error) if is_outage(&error) => return Err(error),
-            Err(error) => return all_fail(format!("model: {error}")),
+            Err(error) => return all_fail(format!("model: {}", store::complaint(&error))),
         };
         for ((at, message), loaded) in messages.iter().zip(loaded) {
             let texts = match (&message.instance, loaded) {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 
+use super::complaint;
 use super::models::quoted;
 use crate::group_commit::is_outage;
 use crate::model::{Catalogue, Column, Form, Own, Selected, Selection};
@@ -142,14 +143,6 @@ impl InstanceQuery {
 /// Whether a statement ran into its time limit.
 fn is_too_slow(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|database| database.code().as_deref() == Some("57014"))
-}
-
-/// What the database said, for the ledger and for whoever wrote the template.
-fn complaint(error: &sqlx::Error) -> String {
-    match error.as_database_error() {
-        Some(database) => database.message().to_owned(),
-        None => error.to_string(),
-    }
 }
 
 /// Writes a query from the outside in.

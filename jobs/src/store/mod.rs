@@ -57,6 +57,14 @@ pub fn pool(url: &str, name: &str, size: u32) -> Result<PgPool, sqlx::Error> {
         .connect_lazy_with(options.application_name(&format!("herald {name}"))))
 }
 
+/// What the database said, for people.
+pub fn complaint(error: &Error) -> String {
+    match error.as_database_error() {
+        Some(database) => database.message().to_owned(),
+        None => error.to_string(),
+    }
+}
+
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 /// Brings the schema up to date; safe to run from many processes at once. Herald's migrations are recorded in its own schema.
