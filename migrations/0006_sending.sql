@@ -78,9 +78,12 @@ declare
     max_text       constant integer := 100000;
     max_parameters constant integer := 50;
     max_parameter  constant integer := 2000;
+    -- In bytes, as over HTTP.
+    max_instance   constant integer := 1048576;
     id        uuid := herald.uuid_v7();
     type      herald.message_type;
     has_model boolean;
+    retired   boolean;
     parameter jsonb;
     position  integer := 0;
     request   jsonb;
@@ -105,8 +108,9 @@ begin
         elsif (model_key is null) = (instance is null) then
             raise exception 'model_key: with a template, either this or instance is needed' using errcode = 'invalid_parameter_value';
         end if;
-        select m.model is not null into has_model from herald.message_template m where m.code = template order by m.version desc limit 1;
-        if not found then
+        select m.model is not null, m.retired into has_model, retired from herald.message_template m
+            where m.code = template order by m.version desc limit 1;
+        if not found or retired then
             raise exception 'template: there is no template "%"', template using errcode = 'invalid_parameter_value';
         elsif model_key is not null and not has_model then
             raise exception 'model_key: the template % has no model; send an instance', template using errcode = 'invalid_parameter_value';
@@ -125,6 +129,10 @@ begin
     end if;
     if jsonb_typeof(instance) <> 'object' then
         raise exception 'instance: must be a JSON object' using errcode = 'invalid_parameter_value';
+    elsif octet_length(instance::text) > max_instance then
+        raise exception 'instance: is larger than % bytes', max_instance using errcode = 'invalid_parameter_value';
+    elsif jsonb_path_exists(instance, '$.**{100}') then
+        raise exception 'instance: is nested more than 100 deep' using errcode = 'invalid_parameter_value';
     elsif length(message_text) > max_text then
         raise exception 'message_text: is longer than % characters', max_text using errcode = 'invalid_parameter_value';
     elsif length(external_message) > max_text then

@@ -36,6 +36,8 @@ create table herald.message_template (
     external_message text,
     -- What e-mail carries beside the plain text.
     external_html    text,
+    -- Taken out of use by this version; a later one brings it back.
+    retired          boolean not null default false,
     saved_at         timestamptz not null default now(),
     -- A username, a token's name, or "command line".
     saved_by         text not null,

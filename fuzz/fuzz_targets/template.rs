@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 static INSTANCE: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     let instance = json!({
         "a": 1, "b": "1234.50", "c": null, "d": "2026-03-01T09:30:00+01:00", "e": "<x y='z'>{{a}}#a#</x>", "f": false,
-        "g": {"": "own", "a": {"b": [1, null, "x"]}}, "h": [{"a": "p", "g": {"a": 2}}, {"a": null, "g": null}], "i": [],
+        "g": {"#": "own", "a": {"b": [1, null, "x"]}}, "h": [{"a": "p", "g": {"a": 2}}, {"a": null, "g": null}], "i": [],
     });
     instance.as_object().cloned().unwrap_or_default()
 });

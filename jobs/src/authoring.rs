@@ -2,19 +2,25 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sqlx::PgPool;
 
+use crate::group_commit::is_outage;
 use crate::message_template::{Compiled, MessageTemplate};
 use crate::model::Catalogue;
 use crate::refusal::Refusal;
 use crate::sms::{self, Segments};
 use crate::store;
+use crate::store::instances::Loaded;
 use crate::store::message_templates::{Put, Saved};
 use crate::template::Functions;
+
+/// How long a preview may look for its record.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Models and functions as templates are checked against them.
 #[derive(Clone)]
@@ -121,7 +127,18 @@ impl Authoring {
     pub async fn check(&self, templates: &[MessageTemplate]) -> Result<(), AuthoringError> {
         let (catalogue, functions) = self.surroundings().await?;
         for template in templates {
-            compile(template, &catalogue, &functions)?;
+            let compiled = compile(template, &catalogue, &functions)?;
+            let Some(query) = compiled.query else { continue };
+            // Postgres knows whether the columns of a relation compare.
+            match query.probe(&self.reader).await {
+                Err(error) if is_outage(&error) => return Err(error.into()),
+                Err(error) => {
+                    let refusal =
+                        Refusal::new("model", format!("cannot be read: {}", store::complaint(&error)));
+                    return Err(AuthoringError::Refused { code: template.code.clone(), refusal });
+                }
+                Ok(()) => {}
+            }
         }
         Ok(())
     }
@@ -160,9 +177,12 @@ impl Authoring {
                     .as_ref()
                     .ok_or_else(|| refuse_key("the template has no model: give an instance".to_owned()))?;
                 let key = query.key(&key).map_err(refuse_key)?;
-                let loaded = query.load(&self.reader, &[key]).await?.pop();
-                let loaded = loaded.unwrap_or(Ok(None)).map_err(refuse_key)?;
-                loaded.ok_or_else(|| refuse_key("there is no such record".to_owned()))?
+                let deadline = Instant::now() + PATIENCE;
+                match query.load(&self.reader, &[key], deadline).await?.pop() {
+                    Some(Loaded::Found(record)) => record,
+                    Some(Loaded::Failed(problem)) => return Err(refuse_key(problem)),
+                    _ => return Err(refuse_key("there is no such record".to_owned())),
+                }
             }
         };
         let texts = compiled.render(&instance, now).map_err(refuse)?;

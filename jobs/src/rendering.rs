@@ -12,6 +12,9 @@ use crate::send::{MAX_SUBJECT, MAX_TEXT};
 use crate::store::instances::InstanceQuery;
 use crate::template::{Escape, Field, Functions, Rendering, Template, TemplateError};
 
+/// The text in which values are escaped.
+const HTML: &str = "external_html";
+
 /// A message template that has been checked and is ready to be rendered.
 #[derive(Debug)]
 pub struct Compiled {
@@ -82,7 +85,7 @@ impl Compiled {
             if text.contains('\0') {
                 return Err(refuse("came out with the character U+0000".to_owned()));
             }
-            if text.len() > MAX_TEXT && text.chars().count() > MAX_TEXT {
+            if *name != HTML && text.len() > MAX_TEXT && text.chars().count() > MAX_TEXT {
                 return Err(refuse(format!("came out longer than {MAX_TEXT} characters")));
             }
             match *name {
@@ -91,6 +94,8 @@ impl Compiled {
                     return Err(refuse("came out empty".to_owned()));
                 }
                 "message_text" => texts.message_text = text,
+                // A blank part is no part: e-mail carries what is left.
+                _ if text.trim().is_empty() => {}
                 "external_message" => texts.external_message = Some(text),
                 _ => texts.external_html = Some(text),
             }
@@ -114,7 +119,7 @@ impl Compiled {
 }
 
 fn escape(name: &str) -> Escape {
-    if name == "external_html" { Escape::Html } else { Escape::Text }
+    if name == HTML { Escape::Html } else { Escape::Text }
 }
 
 /// A value may hold line breaks, and be long; a subject may not.

@@ -19,8 +19,10 @@ const MOST_USERS: usize = 20_000;
 const MOST_TEMPLATES: usize = 2_000;
 
 /// What tells of a change.
-const CHANNELS: [&str; 4] =
-    ["herald_app_user", "herald_message_type", "herald_message_template", "herald_model"];
+const CHANNELS: [&str; 4] = [USERS, TYPES, TEMPLATES, "herald_model"];
+const USERS: &str = "herald_app_user";
+const TYPES: &str = "herald_message_type";
+const TEMPLATES: &str = "herald_message_template";
 
 /// A cache of types, templates and users. Clones share it.
 #[derive(Clone)]
@@ -37,8 +39,10 @@ struct Known {
     users_read: Instant,
     /// Whether a change would be told.
     told: bool,
-    /// How often all was forgotten: what was read before the last time may be of yesterday.
+    /// How often something was forgotten: what was read before the last time may be of yesterday.
     forgotten: u64,
+    /// How often models may have changed.
+    models: u64,
 }
 
 impl Known {
@@ -58,6 +62,7 @@ impl Directory {
             users_read: Instant::now(),
             told: false,
             forgotten: 0,
+            models: 0,
         };
         Self { pool, known: Arc::new(RwLock::new(known)) }
     }
@@ -80,22 +85,31 @@ impl Directory {
         loop {
             self.forget(true);
             // Nothing: the connection was lost and made again, and a change may have gone untold.
-            listener.try_recv().await?;
+            while let Some(change) = listener.try_recv().await? {
+                self.forget_of(change.channel());
+            }
         }
     }
 
     fn forget(&self, told: bool) {
-        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        known.told = told;
-        known.forgotten += 1;
-        known.types_read = None;
-        known.users.clear();
-        known.templates.clear();
+        self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner).told = told;
+        CHANNELS.iter().for_each(|channel| self.forget_of(channel));
     }
 
-    /// Counts up whenever something may have changed, models included.
-    pub fn generation(&self) -> u64 {
-        self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner).forgotten
+    fn forget_of(&self, channel: &str) {
+        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.forgotten += 1;
+        match channel {
+            USERS => known.users.clear(),
+            TYPES => known.types_read = None,
+            TEMPLATES => known.templates.clear(),
+            _ => known.models += 1,
+        }
+    }
+
+    /// Counts up whenever a model may have changed.
+    pub fn models(&self) -> u64 {
+        self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner).models
     }
 
     /// The template with this code that is in force.

@@ -44,6 +44,9 @@ pub struct Add {
     /// Columns that nothing may reach, with commas between several.
     #[arg(long, value_delimiter = ',')]
     hide: Vec<String>,
+    /// Changes the model of this name: it has then what is said here, and nothing else.
+    #[arg(long)]
+    replace: bool,
     /// A relation that no foreign key tells: `approver=approver_name>app_user.username`; repeat it for more.
     #[arg(long = "relation", value_parser = NamedRelation::parse)]
     relations: Vec<NamedRelation>,
@@ -58,6 +61,13 @@ impl Model {
         let wiring = connect(config)?;
         match self {
             Self::Add(add) => {
+                let all = store::models::all(&wiring.pool).await?;
+                if !add.replace && all.iter().any(|(model, _)| model.name == add.name) {
+                    bail!(
+                        "there is a model {0}: see `herald model show {0}`; --replace changes it",
+                        add.name
+                    );
+                }
                 let model = Registered {
                     name: add.name,
                     table: add.table,
@@ -68,6 +78,12 @@ impl Model {
                 };
                 let model = store::models::register(&wiring.pool, &model, ACTOR).await?;
                 println!("{} reads {}", model.name, model.table);
+                let authoring = wiring.authoring()?;
+                for template in store::message_templates::all(&wiring.pool).await? {
+                    if let Err(error) = authoring.check(std::slice::from_ref(&template)).await {
+                        println!("this template cannot be used any more: {error}");
+                    }
+                }
             }
             Self::List => {
                 for (model, _) in store::models::all(&wiring.pool).await? {

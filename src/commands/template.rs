@@ -42,7 +42,8 @@ pub enum Template {
     },
     /// Shows what people would receive, on each channel.
     Preview(PreviewArgs),
-    /// Saves templates from files, all or none. Each says in `version` which one it was made from; a new one says none.
+    /// Saves templates from files, all or none. Each says in `version` which one it was made from; a new one says none. The versions that
+    /// were saved are written into the files.
     Import {
         /// Files, or directories of .toml files.
         #[arg(required = true)]
@@ -55,6 +56,11 @@ pub enum Template {
         /// Where to.
         #[arg(long, default_value = ".")]
         dir: PathBuf,
+    },
+    /// Takes a template out of use. Its versions stay.
+    Remove {
+        /// Its code.
+        code: String,
     },
     /// Lists the messages whose texts could not be made, with the reasons. They were delivered with their type's fallback text.
     Failures,
@@ -107,14 +113,20 @@ impl Template {
             Self::Check { which } => check(&wiring, &which).await?,
             Self::Preview(arguments) => preview(&wiring, &arguments).await?,
             Self::Import { files } => {
-                let templates = read_all(&files)?;
+                let (files, templates): (Vec<PathBuf>, Vec<MessageTemplate>) =
+                    read_all(&files)?.into_iter().unzip();
                 let versions = wiring.authoring()?.save(&templates, ACTOR).await?;
-                for (template, version) in templates.iter().zip(versions) {
+                for ((file, template), version) in files.iter().zip(&templates).zip(versions) {
                     let same = if version == template.version { ", unchanged" } else { "" };
                     println!("{}  version {version}{same}", template.code);
+                    write_version(file, version)?;
                 }
             }
             Self::Export { codes, dir } => export(&wiring, &codes, &dir).await?,
+            Self::Remove { code } => {
+                let removed = message_templates::retire(&wiring.pool, &code, ACTOR).await?;
+                ensure!(removed, "there is no template {code}");
+            }
             Self::Failures => {
                 for failure in message_templates::failures(&wiring.pool, MOST).await? {
                     let at = failure.created_at.format("%Y-%m-%d %H:%M:%S");
@@ -212,7 +224,7 @@ async fn find(wiring: &Wiring, which: &str) -> Result<MessageTemplate> {
 }
 
 /// The templates in files and directories, each code once.
-pub(crate) fn read_all(files: &[PathBuf]) -> Result<Vec<MessageTemplate>> {
+fn read_all(files: &[PathBuf]) -> Result<Vec<(PathBuf, MessageTemplate)>> {
     let mut paths = Vec::new();
     for file in files {
         if file.is_dir() {
@@ -235,7 +247,24 @@ pub(crate) fn read_all(files: &[PathBuf]) -> Result<Vec<MessageTemplate>> {
     if let Some((_, template)) = twice {
         bail!("code: {} is there twice", template.code);
     }
-    Ok(templates)
+    Ok(paths.into_iter().zip(templates).collect())
+}
+
+/// Writes which version a file is from now on; the rest of it stays as somebody wrote it.
+fn write_version(file: &Path, version: i32) -> Result<()> {
+    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let is_version = |line: &&str| line.split_once('=').is_some_and(|(name, _)| name.trim() == "version");
+    // Before the first text: a line of a text may look the same.
+    let head = text.find("\"\"\"").unwrap_or(text.len());
+    let line = format!("version = {version}");
+    let written = match text[..head].lines().find(is_version) {
+        Some(earlier) => text.replacen(earlier, &line, 1),
+        None => format!("{line}\n{text}"),
+    };
+    if written != text {
+        fs::write(file, written).with_context(|| file.display().to_string())?;
+    }
+    Ok(())
 }
 
 /// A template file: TOML with the fields of a template. Without a code, the file's name is the code.

@@ -1,10 +1,15 @@
 //! Models over a schema that makes it hard: what templates may read of it, and how it arrives.
 
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
 use herald_jobs::authoring::{Authoring, Preview, Sample};
-use herald_jobs::message_template::MessageTemplate;
+use herald_jobs::message_template::{Compiled, MessageTemplate};
 use herald_jobs::model::{Model, NamedRelation};
 use herald_jobs::store;
+use herald_jobs::store::instances::{InstanceQuery, Loaded};
 use herald_jobs::store::models::RegisterError;
+use herald_jobs::template::Functions;
 use serde_json::{Value, json};
 
 use crate::support::herald::Story;
@@ -88,6 +93,17 @@ fn over(model: &str, text: &str) -> MessageTemplate {
         message_text: text.into(),
         ..MessageTemplate::default()
     }
+}
+
+/// What loads the records of a template.
+async fn query(authoring: &Authoring, template: &MessageTemplate) -> InstanceQuery {
+    let catalogue = authoring.catalogue().await.unwrap();
+    let compiled = Compiled::new(Cow::Borrowed(template), &catalogue, &Functions::std()).unwrap();
+    compiled.query.unwrap()
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(30)
 }
 
 async fn preview(authoring: &Authoring, template: &MessageTemplate, key: Value) -> Result<Preview, String> {
@@ -244,20 +260,160 @@ async fn c27_records_that_cannot_be_read_say_why_and_hide_no_others() {
     assert_eq!(error, "T: model_key: must be a list of 2 values, for the columns of the model's key");
 
     // In one batch, only the failing one fails.
-    let catalogue = authoring.catalogue().await.unwrap();
-    let compiled = herald_jobs::message_template::Compiled::new(
-        std::borrow::Cow::Borrowed(&failing),
-        &catalogue,
-        &herald_jobs::template::Functions::std(),
-    )
-    .unwrap();
-    let query = compiled.query.unwrap();
+    let query = query(&authoring, &failing).await;
     let keys: Vec<_> = [42, 99, 1, 43].iter().map(|key| query.key(&json!(key)).unwrap()).collect();
-    let loaded = query.load(&story.reader(), &keys).await.unwrap();
-    assert!(matches!(&loaded[0], Ok(Some(record)) if record["failing"] == json!(0)), "{loaded:?}");
-    assert_eq!(loaded[1], Err("division by zero".to_owned()));
-    assert_eq!(loaded[2], Ok(None));
-    assert!(matches!(loaded[3], Ok(Some(_))));
+    let loaded = query.load(&story.reader(), &keys, soon()).await.unwrap();
+    assert!(matches!(&loaded[0], Loaded::Found(record) if record["failing"] == json!(0)), "{loaded:?}");
+    assert_eq!(loaded[1], Loaded::Failed("division by zero".to_owned()));
+    assert_eq!(loaded[2], Loaded::Missing);
+    assert!(matches!(loaded[3], Loaded::Found(_)));
+    // Without time nothing is tried, and so nothing is said of it.
+    let loaded = query.load(&story.reader(), &keys, Instant::now()).await.unwrap();
+    assert_eq!(loaded, vec![Loaded::NotTried; 4]);
+}
+
+#[tokio::test]
+async fn a_record_that_takes_too_long_or_too_much_is_blamed_alone() {
+    let (story, authoring) = company().await;
+    story
+        .execute(
+            "create view public.slow_order as
+                 select id, case when id = 43 then pg_sleep(20)::text end as nap from public.purchase_order;
+             create table public.note (id int primary key, body text);
+             insert into public.note select n, repeat('x', case when n = 7 then 5000000 else 10 end) from generate_series(1, 40) n",
+        )
+        .await;
+    for (name, key) in [("slow_order", "id"), ("note", "id")] {
+        let model = model(name, &format!("public.{name}"), &[key]);
+        store::models::register(&story.pool, &model, "test").await.unwrap();
+    }
+    let slow = query(&authoring, &over("slow_order", "#nap#")).await;
+    let keys: Vec<_> = [42, 43, 99].iter().map(|key| slow.key(&json!(key)).unwrap()).collect();
+    let loaded = slow.load(&story.reader(), &keys, soon()).await.unwrap();
+    assert!(matches!((&loaded[0], &loaded[2]), (Loaded::Found(_), Loaded::Found(_))), "{loaded:?}");
+    assert!(matches!(&loaded[1], Loaded::Failed(said) if said.contains("timeout")), "{loaded:?}");
+
+    let large = query(&authoring, &over("note", "#body#")).await;
+    let keys: Vec<_> = (1..=40).map(|key| large.key(&json!(key)).unwrap()).collect();
+    let loaded = large.load(&story.reader(), &keys, soon()).await.unwrap();
+    let failed =
+        loaded.iter().filter(|one| matches!(one, Loaded::Failed(said) if said.contains("4 MB"))).count();
+    let found = loaded.iter().filter(|one| matches!(one, Loaded::Found(_))).count();
+    assert_eq!((failed, found), (1, 39));
+}
+
+#[tokio::test]
+async fn types_of_extensions_compare_by_their_own_operators() {
+    let (story, authoring) = company().await;
+    // What citext does: text that is equal in any case.
+    story
+        .execute(
+            "create type public.mark as (value text);
+             create function public.same_mark(a public.mark, b public.mark) returns boolean language sql immutable
+                 return lower((a).value) = lower((b).value);
+             create operator public.= (leftarg = public.mark, rightarg = public.mark, function = public.same_mark);
+             create view public.person as select row('Ann')::public.mark as name, 7 as age",
+        )
+        .await;
+    store::models::register(&story.pool, &model("person", "public.person", &["name"]), "test").await.unwrap();
+    assert_eq!(text(&authoring, "person", "#age#", json!("(ANN)")).await, "7");
+}
+
+#[tokio::test]
+async fn what_comes_later_does_not_change_what_a_name_means() {
+    let (story, authoring) = company().await;
+    story
+        .execute(
+            "create table public.depot (id int primary key, stock text);
+             insert into public.depot values (1, 'own column')",
+        )
+        .await;
+    let depot = model("depot", "public.depot", &["id"]);
+    store::models::register(&story.pool, &depot, "test").await.unwrap();
+    assert_eq!(text(&authoring, "depot", "#stock#", json!(1)).await, "own column");
+    story
+        .execute(
+            "create table public.stock (id int primary key, depot_id int references public.depot, name text);
+             insert into public.stock values (1, 1, 'from elsewhere')",
+        )
+        .await;
+    let stock = Model { label: Some("name".into()), ..model("stock", "public.stock", &["id"]) };
+    store::models::register(&story.pool, &stock, "test").await.unwrap();
+    assert_eq!(text(&authoring, "depot", "#stock#", json!(1)).await, "own column");
+    assert_eq!(text(&authoring, "depot", "#stock.name#", json!(1)).await, "from elsewhere");
+}
+
+#[tokio::test]
+async fn a_path_has_an_end_and_a_query_that_cannot_be_is_found_when_it_is_saved() {
+    let (story, authoring) = company().await;
+    for syntax in ["token", "handlebars"] {
+        let path = format!("{}Id", "parent.".repeat(40_000));
+        let text = if syntax == "token" { format!("#{path}#") } else { format!("{{{{{path}}}}}") };
+        let deep = MessageTemplate { syntax: syntax.parse().unwrap(), ..over("customer", &text) };
+        let error = authoring.check(&[deep]).await.unwrap_err().to_string();
+        assert!(error.contains("more than 16 names") || error.contains("longer than 256 KB"), "{error:.200}");
+        let path = format!("{}Id", "parent.".repeat(100));
+        let text = if syntax == "token" { format!("#{path}#") } else { format!("{{{{{path}}}}}") };
+        let deep = MessageTemplate { syntax: syntax.parse().unwrap(), ..over("customer", &text) };
+        let error = authoring.check(&[deep]).await.unwrap_err().to_string();
+        assert!(error.contains("more than 16 names"), "{error:.200}");
+    }
+    let crossed = Model {
+        relations: vec![NamedRelation::parse("wrong=id>customer.mixedCase").unwrap()],
+        ..model("purchase_order", "public.purchase_order", &["id"])
+    };
+    store::models::register(&story.pool, &crossed, "test").await.unwrap();
+    let error = authoring.check(&[over("purchase_order", "#wrong.Id#")]).await.unwrap_err().to_string();
+    assert!(error.contains("model: cannot be read: operator does not exist"), "{error}");
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_grant_is_told_what_the_owner_has_to_run() {
+    let (story, _) = company().await;
+    let database = story.database_url.rsplit('/').next().unwrap().to_owned();
+    let role = format!("plain_{database}");
+    story
+        .execute(&format!(
+            "create role {role} login password 'x' noinherit;
+             grant herald_reader to {role};
+             grant usage, create on schema herald to {role};
+             grant all on all tables in schema herald to {role};
+             grant usage on all sequences in schema herald to {role};
+             grant usage on schema public to {role};
+             grant select on public.payroll to {role}"
+        ))
+        .await;
+    let mut url: url::Url = story.database_url.parse().unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("x")).unwrap();
+    let pool = store::pool(url.as_str(), "plain", 2).unwrap();
+    let payroll = Model { hidden: vec!["salary".into()], ..model("payroll", "public.payroll", &["id"]) };
+    let refused = store::models::register(&pool, &payroll, "test").await;
+    let Err(RegisterError::Refused(refusal)) = refused else { panic!("{refused:?}") };
+    let (_, sql) = refusal.problem.split_once("run: ").unwrap();
+    assert_eq!(refusal.field, "table");
+    // The owner does as told.
+    story.execute(sql).await;
+    store::models::register(&pool, &payroll, "test").await.unwrap();
+    assert!(sqlx::query("select id from public.payroll").fetch_all(&story.reader()).await.is_ok());
+    assert!(sqlx::query("select salary from public.payroll").fetch_all(&story.reader()).await.is_err());
+    pool.close().await;
+    story.execute(&format!("drop owned by {role}; drop role {role}")).await;
+}
+
+#[tokio::test]
+async fn a_model_that_moves_leaves_no_rights_behind() {
+    let (story, _) = company().await;
+    let reads = async |table: &str| {
+        sqlx::query(sqlx::AssertSqlSafe(format!("select 1 from {table}")))
+            .fetch_all(&story.reader())
+            .await
+            .is_ok()
+    };
+    assert!(reads("public.contact_person").await && !reads("public.payroll").await);
+    let moved = model("contact_person", "public.payroll", &["id"]);
+    store::models::register(&story.pool, &moved, "test").await.unwrap();
+    assert!(!reads("public.contact_person").await && reads("public.payroll").await);
 }
 
 #[tokio::test]
@@ -299,7 +455,8 @@ async fn a_model_that_cannot_be_is_refused_and_changes_nothing() {
         (model("x", "\"unclosed", &["id"]), "table"),
         (model("x", "pg_catalog.pg_authid", &["oid"]), "table"),
         (model("x", "herald.session", &["token_hash"]), "table"),
-        (model("x", "public.region", &["name"]), "table"),
+        (model("x", "public.region", &["country", "number"]), "table"),
+        (model("x", "public.purchase_order", &["customer_id"]), "key"),
         (model("x", "public.payroll", &["ident"]), "key"),
         (Model { label: Some("nme".into()), ..order() }, "label"),
         (Model { hidden: vec!["nme".into()], ..order() }, "hidden"),
@@ -325,29 +482,22 @@ async fn ten_paths_for_five_hundred_keys_are_one_query() {
     story
         .execute("insert into public.purchase_order (id, customer_id, country, region_number, total) select n, 2, 'DE', 7, n from generate_series(1000, 1499) n")
         .await;
-    let catalogue = authoring.catalogue().await.unwrap();
     let template = over(
         "purchase_order",
         "#id# #total# #due# #customer# #customer.Full_Name# #customer.parent.Full_Name# #customer.contact_person.email# \
          #region.name# #approvals.approver# #details#",
     );
-    let compiled = herald_jobs::message_template::Compiled::new(
-        std::borrow::Cow::Borrowed(&template),
-        &catalogue,
-        &herald_jobs::template::Functions::std(),
-    )
-    .unwrap();
-    let query = compiled.query.unwrap();
+    let query = query(&authoring, &template).await;
     let keys: Vec<_> = (1000..1500).map(|key| query.key(&json!(key)).unwrap()).collect();
     // One connection, whose statements Postgres counts until it ends.
     let reader = store::catalogue::reader(&story.database_url, "counted", 1).unwrap();
-    let loaded = query.load(&reader, &keys).await.unwrap();
+    let loaded = query.load(&reader, &keys, soon()).await.unwrap();
     assert_eq!(loaded.len(), 500);
     for (record, key) in loaded.iter().zip(1000..) {
-        let Ok(Some(record)) = record else { panic!("{record:?}") };
+        let Loaded::Found(record) = record else { panic!("{record:?}") };
         assert_eq!((&record["id"], &record["region"]["name"]), (&json!(key), &json!("Bavaria")));
     }
-    let statements: i64 = sqlx::query_scalar("select sum(generic_plans + custom_plans)::int8 from pg_prepared_statements where statement like 'select k.position%'")
+    let statements: i64 = sqlx::query_scalar("select sum(generic_plans + custom_plans)::int8 from pg_prepared_statements where statement not like '%pg_prepared_statements%'")
         .fetch_one(&reader)
         .await
         .unwrap();

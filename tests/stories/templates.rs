@@ -168,10 +168,18 @@ async fn two_people_who_change_one_template_do_not_overwrite_each_other() {
         let saved = authoring.save(&[template], "bob").await;
         assert_eq!(saved.is_err(), wrong, "{saved:?}");
     }
+    // Taken out of use, and its code taken again.
+    assert!(message_templates::retire(&story.pool, "PO-DUE", "ann").await.unwrap());
+    assert!(!message_templates::retire(&story.pool, "PO-DUE", "ann").await.unwrap());
+    assert!(message_templates::get(&story.pool, "PO-DUE").await.unwrap().is_none());
+    assert!(
+        matches!(story.producer.send(of("PO-DUE", 1)).await, Err(SendError::Refused(refusal)) if refusal.field == "template")
+    );
+    assert_eq!(authoring.save(&[due()], "bob").await.unwrap(), [4]);
     // At the same time: one wins.
     let (one, other) = (
-        MessageTemplate { version: 2, ..from_first("one") },
-        MessageTemplate { version: 2, ..from_first("other") },
+        MessageTemplate { version: 4, ..from_first("one") },
+        MessageTemplate { version: 4, ..from_first("other") },
     );
     let (one, other) = (std::slice::from_ref(&one), std::slice::from_ref(&other));
     let (one, other) = tokio::join!(authoring.save(one, "ann"), authoring.save(other, "bob"));
@@ -235,10 +243,22 @@ async fn a_template_that_fails_does_not_lose_its_message() {
         "{listed}"
     );
 
+    // What a value holds may be anything: the reason is kept without what Postgres cannot keep.
+    let odd = NewMessage { message_text: "@std.date.format(#due#,#pattern#)@".into(), ..own.clone() };
+    let odd = NewMessage {
+        instance: json!({"due": "2026-03-01", "pattern": "%Q\u{1}".repeat(300)}).as_object().cloned(),
+        ..odd
+    };
+    let odd = story.producer.send(odd).await.unwrap();
     story.execute("drop table public.purchase_order").await;
     let dropped = story.producer.send(of("PO-DUE", 1)).await.unwrap();
     story.drain().await;
-    assert!(standing(&story, dropped).await.template_error.is_some());
+    for id in [odd, dropped] {
+        let standing = standing(&story, id).await;
+        assert!(standing.message_text.contains("could not be made"), "{standing:?}");
+        let reason = standing.template_error.unwrap();
+        assert!(reason.chars().count() <= 500 && !reason.contains(char::is_control), "{reason}");
+    }
     workers.stop().await;
 }
 
@@ -405,11 +425,21 @@ Dear Shwe & <b>Co</b>: order 42 is überfällig €.
     }
     assert_eq!(story.say(&["template", "check", name]).await, "PO-DUE  good\n");
     assert_eq!(story.say(&["template", "import", name]).await, "PO-DUE  version 2\n");
+    // The file is now of the version that was saved.
+    assert_eq!(story.say(&["template", "import", name]).await, "PO-DUE  version 2, unchanged\n");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("version = 2", "version = 1")).unwrap();
     let late = story.run(&["template", "import", name]).await;
     assert!(
         String::from_utf8_lossy(&late.stderr).contains("version 2 was saved by command line"),
         "{late:?}"
     );
+    let new = dir.path().join("NEW.toml");
+    std::fs::write(&new, "message_text = \"\"\"\nversion = 7\n\"\"\"").unwrap();
+    story.say(&["template", "import", new.to_str().unwrap()]).await;
+    let written = std::fs::read_to_string(&new).unwrap();
+    assert_eq!(written, "version = 1\nmessage_text = \"\"\"\nversion = 7\n\"\"\"");
+    story.say(&["template", "remove", "NEW"]).await;
     assert_eq!(story.say(&["template", "history", "PO-DUE"]).await.lines().count(), 2);
     assert!(story.say(&["template", "list"]).await.contains("PO-DUE  version 2  purchase_order  token"));
 

@@ -81,9 +81,10 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
     let alert_registry = Arc::new(Registry::new(alert_pool.clone()));
     let templates = |pool: &PgPool, reader: &PgPool, directory: &Directory| {
         Templates::new(pool.clone(), reader.clone(), directory.clone(), options.functions_dir.clone())
+            .map_err(|error| WorkerDied { name: "of templates".into(), reason: error.to_string() })
     };
-    let alert_templates = templates(&alert_pool, &alert_reader, &alert_directory);
-    let templates = templates(&pool, &reader, &directory);
+    let alert_templates = templates(&alert_pool, &alert_reader, &alert_directory)?;
+    let templates = templates(&pool, &reader, &directory)?;
 
     for &lane in Lane::ALL {
         let (place, pool, directory, templates, registry) = if lane == Lane::Alert {

@@ -23,7 +23,10 @@ use herald_queue::{Batch, DeadDecision, DeadJob, Failure, Outcome};
 use sqlx::PgPool;
 
 use crate::outcome::{failure, outage};
-use crate::templates::{Made, Templates};
+use crate::templates::{Made, Templates, Unmade};
+
+/// How much of a reason is kept, in characters.
+const MOST_OF_A_REASON: usize = 500;
 
 /// What the handler of one lane needs.
 #[derive(Clone)]
@@ -49,7 +52,9 @@ pub async fn send(batch: Batch<SendJob>, context: Data<SendContext>) -> Result<V
     let jobs: Vec<SendJob> = batch.entries.into_iter().map(|entry| entry.job).collect();
     let users = context.directory.users(jobs.iter().flat_map(people)).await.map_err(outage)?;
     let now = context.clock.now();
+    let jobs = Arc::new(jobs);
     let mut made = context.templates.make(&jobs, now).await.map_err(outage)?;
+    let jobs = Arc::try_unwrap(jobs).unwrap_or_else(|shared| shared.to_vec());
     let mut rows = Vec::with_capacity(jobs.len());
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(jobs.len());
     let mut positions = Vec::with_capacity(jobs.len());
@@ -108,7 +113,7 @@ fn resolve(
     let created_at = DateTime::from_timestamp_millis(job.accepted_at)
         .ok_or_else(|| Failure::dead("accepted_at: is no time".to_owned()))?;
     let copies = copies(&message, &kind, user, now).map_err(|refusal| Failure::dead(refusal.to_string()))?;
-    let (texts, made_by) = texts(&message, made, &kind, job.id);
+    let (texts, made_by) = texts(&message, made, &kind, job.id)?;
     Ok(NewRow {
         id: job.id,
         needs_permit: !fast,
@@ -136,7 +141,7 @@ fn texts(
     made: Option<Made>,
     kind: &MessageType,
     id: herald_jobs::id::MessageId,
-) -> (Texts, MadeBy) {
+) -> Result<(Texts, MadeBy), Failure> {
     let Some(Made { template, texts }) = made else {
         let texts = Texts {
             subject: message.subject.clone(),
@@ -144,21 +149,28 @@ fn texts(
             external_message: message.external_message.clone(),
             external_html: None,
         };
-        return (texts, MadeBy::default());
+        return Ok((texts, MadeBy::default()));
     };
     match texts {
         Ok(mut texts) => {
             let external_html = texts.external_html.take();
-            (texts, MadeBy { template, external_html, error: None })
+            Ok((texts, MadeBy { template, external_html, error: None }))
         }
-        Err(reason) => {
+        Err(Unmade::NotTried) => Err(Failure::retry("there was no time to make its text")),
+        Err(Unmade::Failed(reason)) => {
+            let reason = for_the_ledger(&reason);
             let name = template.as_ref().map_or("none", |(code, _)| code.as_str());
             tracing::warn!(message.id = %id, "The fallback text is delivered, since template {name} failed: {reason}");
             metrics::counter!("herald_template_failures_total", "template" => name.to_owned()).increment(1);
             let texts = Texts { message_text: fallback(message, kind), ..Texts::default() };
-            (texts, MadeBy { template, external_html: None, error: Some(reason) })
+            Ok((texts, MadeBy { template, external_html: None, error: Some(reason) }))
         }
     }
+}
+
+/// What went wrong may hold what a record held: anything, at any length.
+fn for_the_ledger(reason: &str) -> String {
+    reason.replace(char::is_control, " ").chars().take(MOST_OF_A_REASON).collect()
 }
 
 fn fallback(message: &NewMessage, kind: &MessageType) -> String {

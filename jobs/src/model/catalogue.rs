@@ -2,6 +2,11 @@ use std::collections::BTreeMap;
 
 use super::{Model, spoken};
 
+/// Which relations hide others of their name: those that were named, then foreign keys, then those of other models.
+const NAMED: u8 = 0;
+const FORWARD: u8 = 1;
+const REVERSE: u8 = 2;
+
 /// All models with what the database says about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
@@ -31,6 +36,8 @@ pub struct Column {
     pub sql_type: String,
     /// How its values arrive.
     pub form: Form,
+    /// The schema of the operator by which its values are equal, where that is an extension's.
+    pub equality: Option<String>,
 }
 
 /// How a column's values become JSON.
@@ -92,7 +99,7 @@ impl Catalogue {
                 many: known
                     .get(&relation.model)
                     .is_none_or(|target| !same_columns(&target.model.key, &relation.references)),
-                rank: 0,
+                rank: NAMED,
             });
             table.relations = named.collect();
             let keys = foreign_keys
@@ -105,7 +112,7 @@ impl Catalogue {
                         target: key.to.clone(),
                         columns: pairs(&key.columns, &key.references),
                         many: false,
-                        rank: 1,
+                        rank: FORWARD,
                     });
                 }
                 if key.to == table.model.name
@@ -118,12 +125,19 @@ impl Catalogue {
                         target: key.from.clone(),
                         columns: pairs(&key.references, &key.columns),
                         many: true,
-                        rank: 2,
+                        rank: REVERSE,
                     });
                 }
             }
         }
         Self { tables }
+    }
+}
+
+impl Relation {
+    /// Whether it is a foreign key of another model, called by that model's name.
+    pub fn leads_here(&self) -> bool {
+        self.rank == REVERSE
     }
 }
 

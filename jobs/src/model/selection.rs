@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::catalogue::{Catalogue, Column, Form, Relation, Table};
-use crate::template::{Used, suggestion};
+use crate::template::{MAX_NAMES, Used, suggestion};
 
 /// What one template needs of a record: nothing else is loaded.
 #[derive(Clone, Debug, Default)]
@@ -55,15 +55,20 @@ impl Selection {
             ));
         }
         let Some((name, rest)) = names.split_first() else { return Ok(()) };
+        if names.len() > MAX_NAMES {
+            return Err(format!("this path has more than {MAX_NAMES} names"));
+        }
         if rest.is_empty() {
             return self.add_last(catalogue, table, name, used);
         }
+        let document = table.spoken_column(name)?.filter(|column| is_document(column));
         match table.relation(name)? {
-            Some(relation) => {
+            // What leads here from elsewhere does not hide what is here.
+            Some(relation) if !(relation.leads_here() && document.is_some()) => {
                 let (selection, _) = self.record(name, relation)?;
                 selection.add(catalogue, &relation.target, rest, used)
             }
-            None => match table.spoken_column(name)? {
+            _ => match table.spoken_column(name)? {
                 // What a document holds is known when it is read.
                 Some(column) if is_document(column) => self.put(name, column.clone()),
                 Some(_) => Err(format!("`{name}` in {model} is a value: it has no field `{}`", rest[0])),
@@ -80,7 +85,8 @@ impl Selection {
         used: Used,
     ) -> Result<(), String> {
         let column = table.spoken_column(name)?;
-        let Some(relation) = table.relation(name)? else {
+        let relation = table.relation(name)?.filter(|it| !(it.leads_here() && column.is_some()));
+        let Some(relation) = relation else {
             return match column {
                 Some(column) => self.put(name, column.clone()),
                 None => Err(table.unknown(name)),

@@ -47,7 +47,10 @@ pub async fn read(pool: &PgPool, reader: &PgPool) -> Result<Catalogue, sqlx::Err
              select base.oid, t.typbasetype from base join pg_catalog.pg_type t on t.oid = base.based where t.typtype = 'd'
            )
            select m.model as "model!", a.attname::text as "name!", pg_catalog.format_type(t.oid, -1) as "sql_type!",
-                  coalesce(e.typname, t.typname)::text as "element!", t.typcategory::text as "category!", t.typelem <> 0 as "has_elements!"
+                  coalesce(e.typname, t.typname)::text as "element!", t.typcategory::text as "category!", t.typelem <> 0 as "has_elements!",
+                  (select o.nspname::text from pg_catalog.pg_operator p join pg_catalog.pg_namespace o on o.oid = p.oprnamespace
+                   where p.oprname = '=' and p.oprleft = t.oid and p.oprright = t.oid and o.nspname <> 'pg_catalog'
+                   limit 1) as equality
            from unnest($1::text[], $2::text[], $3::text[]) as m(model, schema_name, table_name)
            join pg_catalog.pg_namespace n on n.nspname = m.schema_name
            join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = m.table_name
@@ -93,6 +96,7 @@ pub async fn read(pool: &PgPool, reader: &PgPool) -> Result<Catalogue, sqlx::Err
             name: column.name.clone(),
             form: form(&column.category, &column.element, column.has_elements),
             sql_type: column.sql_type.clone(),
+            equality: column.equality.clone(),
         });
         Table { columns: columns.collect(), model, place, relations: Vec::new() }
     });

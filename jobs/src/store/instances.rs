@@ -4,10 +4,10 @@
 //! The query is put together here; each identifier in it comes from the database's own catalogue, and each value is bound.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use futures::TryStreamExt as _;
 use serde_json::{Map, Value};
-use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 
 use super::complaint;
@@ -17,9 +17,12 @@ use crate::model::{Catalogue, Column, Form, Own, Selected, Selection};
 use crate::template::OWN_TEXT;
 
 /// Most related records of one relation, by key; what comes after them is left out.
-const MOST_RELATED: u32 = 10_000;
-/// How long one batch may look for records. Those left then are told to be too slow.
-const PATIENCE: Duration = Duration::from_secs(15);
+const MOST_RELATED: u32 = 1_000;
+/// Most bytes of one record with what is related to it, and of all records that are in memory at once.
+const LARGEST: usize = 4 * 1024 * 1024;
+const LARGEST_TOGETHER: usize = 32 * 1024 * 1024;
+/// Into how many parts a batch is split that is too slow or too large.
+const PARTS: usize = 16;
 
 /// The query that loads what a template needs of one model's records.
 #[derive(Clone, Debug)]
@@ -31,8 +34,18 @@ pub struct InstanceQuery {
 /// A record's key: one text for each key column.
 pub type Key = Vec<String>;
 
-/// What became of one key: the record, none where there is none, or why it could not be read.
-pub type Loaded = Result<Option<Map<String, Value>>, String>;
+/// What became of one key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Loaded {
+    /// The record.
+    Found(Map<String, Value>),
+    /// There is none.
+    Missing,
+    /// It cannot be read, and why.
+    Failed(String),
+    /// There was no time to look.
+    NotTried,
+}
 
 impl InstanceQuery {
     /// The query for `selection` of `model`; `None` where the model cannot be read by its key.
@@ -51,8 +64,10 @@ impl InstanceQuery {
             .map(|(at, column)| (column.name.clone(), format!("k.k{}::{}", at + 1, column.sql_type)));
         writer.record(model, selection, None, &keys.collect::<Vec<_>>(), false)?;
         // Writing to a string does not fail.
-        let _ =
-            write!(writer.sql, ") as instance from unnest({arrays}) with ordinality as k({names}, position)");
+        let _ = write!(
+            writer.sql,
+            ")::text as instance from unnest({arrays}) with ordinality as k({names}, position)"
+        );
         Some(Self { sql: writer.sql, keys: key.len() })
     }
 
@@ -85,64 +100,95 @@ impl InstanceQuery {
         parts.iter().map(text).collect()
     }
 
-    /// Loads the records of these keys, in their order, by one query. Where that fails for what one key leads to, the others are read
-    /// without it.
+    /// Loads the records of these keys, in their order, by one query. Where that fails, is too slow or brings too much, the keys are
+    /// tried in parts, so that a record is blamed for what it does alone. What is left at `deadline` is not tried.
     ///
     /// # Errors
     /// The database cannot be reached.
-    pub async fn load(&self, reader: &PgPool, keys: &[Key]) -> Result<Vec<Loaded>, sqlx::Error> {
-        let begun = Instant::now();
+    pub async fn load(
+        &self,
+        reader: &PgPool,
+        keys: &[Key],
+        deadline: Instant,
+    ) -> Result<Vec<Loaded>, sqlx::Error> {
         let mut connection = reader.acquire().await?;
-        let mut loaded: Vec<Loaded> = vec![Ok(None); keys.len()];
+        let mut loaded = vec![Loaded::Missing; keys.len()];
         let mut parts = Vec::from([(0, keys.len())]);
         while let Some((from, to)) = parts.pop() {
-            let part = from..to;
-            if begun.elapsed() > PATIENCE {
-                loaded[part].fill(Err("the records could not be read in time".to_owned()));
+            if Instant::now() > deadline {
+                loaded[from..to].fill(Loaded::NotTried);
                 continue;
             }
-            match self.load_at_once(&mut connection, &keys[part.clone()]).await {
+            match self.load_at_once(&mut connection, &keys[from..to]).await {
                 Ok(found) => {
                     for (at, instance) in found {
                         if let Some(slot) = loaded.get_mut(from + at) {
-                            *slot = Ok(instance);
+                            *slot = instance;
                         }
                     }
                 }
-                Err(error) if is_outage(&error) && !is_too_slow(&error) => return Err(error),
-                Err(error) if part.len() == 1 => loaded[part].fill(Err(complaint(&error))),
+                Err(error) if is_outage(&error) && !is_its_own(&error) => return Err(error),
+                Err(error) if to - from == 1 => loaded[from] = Loaded::Failed(complaint(&error)),
                 Err(_) => {
-                    let middle = from.midpoint(to);
-                    parts.extend([(from, middle), (middle, to)]);
+                    let step = (to - from).div_ceil(PARTS);
+                    let starts: Vec<usize> = (from..to).step_by(step).collect();
+                    parts.extend(starts.into_iter().rev().map(|start| (start, (start + step).min(to))));
                 }
             }
         }
         Ok(loaded)
     }
 
+    /// Whether Postgres can make a plan for the query: its columns compare, and there are not too many.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or says why it cannot.
+    pub async fn probe(&self, reader: &PgPool) -> Result<(), sqlx::Error> {
+        let mut connection = reader.acquire().await?;
+        self.load_at_once(&mut connection, &[]).await.map(drop)
+    }
+
     async fn load_at_once(
         &self,
         connection: &mut PgConnection,
         keys: &[Key],
-    ) -> Result<Vec<(usize, Option<Map<String, Value>>)>, sqlx::Error> {
+    ) -> Result<Vec<(usize, Loaded)>, sqlx::Error> {
         let mut query = sqlx::query(AssertSqlSafe(self.sql.clone()));
         for column in 0..self.keys {
             let values = keys.iter().map(|key| key.get(column).cloned());
             query = query.bind(values.collect::<Vec<Option<String>>>());
         }
-        let rows = query.fetch_all(connection).await?;
-        let read = |row: &sqlx::postgres::PgRow| {
+        let mut rows = query.fetch(connection);
+        let (mut found, mut bytes) = (Vec::with_capacity(keys.len()), 0);
+        while let Some(row) = rows.try_next().await? {
             let position: i64 = row.try_get(0)?;
-            let instance: Option<Json<Map<String, Value>>> = row.try_get(1)?;
-            Ok((usize::try_from(position - 1).unwrap_or(usize::MAX), instance.map(|Json(instance)| instance)))
-        };
-        rows.iter().map(read).collect()
+            let text: Option<&str> = row.try_get(1)?;
+            bytes += text.map_or(0, str::len);
+            if bytes > LARGEST_TOGETHER && keys.len() > 1 {
+                return Err(sqlx::Error::Decode("the records are too large together".into()));
+            }
+            found.push((usize::try_from(position - 1).unwrap_or(usize::MAX), read(text)));
+        }
+        Ok(found)
     }
 }
 
-/// Whether a statement ran into its time limit.
-fn is_too_slow(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|database| database.code().as_deref() == Some("57014"))
+fn read(text: Option<&str>) -> Loaded {
+    match text {
+        None => Loaded::Missing,
+        Some(text) if text.len() > LARGEST => Loaded::Failed(format!(
+            "the record is larger than {} MB with what is related",
+            LARGEST / 1024 / 1024
+        )),
+        Some(text) => serde_json::from_str(text)
+            .map_or_else(|error| Loaded::Failed(format!("the record: {error}")), Loaded::Found),
+    }
+}
+
+/// Whether the statement itself ran out of time or of what the server lets it have.
+fn is_its_own(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|database| database.code());
+    code.is_some_and(|code| code == "57014" || code.starts_with("53"))
 }
 
 /// Writes a query from the outside in.
@@ -207,7 +253,17 @@ impl Writer<'_> {
         let _ = write!(self.sql, " from {}.{} as {alias} where ", quoted(schema), quoted(name));
         for (at, (column, value)) in on.iter().enumerate() {
             let and = if at == 0 { "" } else { " and " };
-            let _ = write!(self.sql, "{and}{alias}.{} = {value}", quoted(column));
+            let (schema, sql_type) = table
+                .column(column)
+                .map_or((None, ""), |column| (column.equality.as_deref(), column.sql_type.as_str()));
+            let column = quoted(column);
+            let _ = match schema {
+                None => write!(self.sql, "{and}{alias}.{column} = {value}"),
+                Some(schema) => {
+                    let schema = quoted(schema);
+                    write!(self.sql, "{and}{alias}.{column} operator({schema}.=) ({value})::{sql_type}")
+                }
+            };
         }
         if many {
             let key = table.model.key.iter().filter(|name| table.column(name).is_some());

@@ -13,7 +13,8 @@ pub async fn get(executor: impl PgExecutor<'_>, code: &str) -> Result<Option<Mes
     sqlx::query_as!(
         MessageTemplate,
         "select code, version, model, syntax, subject, message_text, external_message, external_html
-         from herald.message_template where code = $1 order by version desc limit 1",
+         from herald.message_template t where code = $1 and not retired
+           and version = (select max(version) from herald.message_template where code = t.code)",
         code
     )
     .fetch_optional(executor)
@@ -47,8 +48,10 @@ pub async fn version(
 pub async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<MessageTemplate>, sqlx::Error> {
     sqlx::query_as!(
         MessageTemplate,
-        "select distinct on (code) code, version, model, syntax, subject, message_text, external_message, external_html
-         from herald.message_template order by code, version desc"
+        "select code, version, model, syntax, subject, message_text, external_message, external_html
+         from herald.message_template t
+         where not retired and version = (select max(version) from herald.message_template where code = t.code)
+         order by code"
     )
     .fetch_all(executor)
     .await
@@ -106,8 +109,13 @@ pub async fn put(pool: &PgPool, templates: &[MessageTemplate], actor: &str) -> R
         let done = sqlx::query_scalar!(
             r#"insert into herald.message_template
                    (code, version, model, syntax, subject, message_text, external_message, external_html, saved_by)
-               select $1, $2::integer + 1, $3, $4, $5, $6, $7, $8, $9
-               where $2 = (select coalesce(max(version), 0) from herald.message_template where code = $1) and not $10
+               select $1, latest.version + 1, $3, $4, $5, $6, $7, $8, $9
+               from (select coalesce(max(version), 0) as version from herald.message_template where code = $1) as highest,
+                    lateral (select highest.version,
+                                    coalesce((select t.retired from herald.message_template t
+                                              where t.code = $1 and t.version = highest.version), true) as is_free) as latest
+               -- A new template may take the code of one that was retired.
+               where ($2 = latest.version or $2 = 0 and latest.is_free) and not $10
                on conflict do nothing
                returning version"#,
             template.code,
@@ -138,6 +146,29 @@ pub async fn put(pool: &PgPool, templates: &[MessageTemplate], actor: &str) -> R
     }
     transaction.commit().await?;
     Ok(Put::Saved(saved))
+}
+
+/// Takes a template out of use: what names it is refused from now on. Its versions stay. Answers whether there was one.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn retire(pool: &PgPool, code: &str, actor: &str) -> Result<bool, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let retired = sqlx::query!(
+        "insert into herald.message_template (code, version, syntax, message_text, retired, saved_by)
+         select code, version + 1, syntax, message_text, true, $2 from herald.message_template t
+         where code = $1 and not retired and version = (select max(version) from herald.message_template where code = t.code)
+         on conflict do nothing",
+        code,
+        actor
+    )
+    .execute(&mut *transaction)
+    .await?;
+    if retired.rows_affected() == 1 {
+        super::audit::record(&mut *transaction, actor, "template remove", code).await?;
+    }
+    transaction.commit().await?;
+    Ok(retired.rows_affected() == 1)
 }
 
 /// A message whose texts could not be made: it holds its type's fallback text.

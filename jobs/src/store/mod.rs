@@ -15,6 +15,7 @@ pub mod access;
 pub mod audit;
 pub mod catalogue;
 pub mod deliveries;
+mod grants;
 pub mod inbox;
 #[cfg(feature = "render")]
 pub mod instances;

@@ -1,8 +1,9 @@
 //! Registered models.
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
+use super::grants::{grant, revoke};
 use crate::model::{Model, NamedRelation};
 use crate::refusal::Refusal;
 
@@ -113,7 +114,17 @@ pub async fn register(pool: &PgPool, model: &Model, actor: &str) -> Result<Model
             return Err(Refusal::new(field("references"), problem).into());
         }
     }
-    grant(&mut transaction, &found, &model).await?;
+    check_key(&mut transaction, &model).await?;
+    grant(&mut transaction, (&found.schema, &found.columns), &model).await?;
+    let earlier =
+        sqlx::query!("select table_schema, table_name from herald.model where name = $1", model.name)
+            .fetch_optional(&mut *transaction)
+            .await?;
+    if let Some(earlier) =
+        earlier.filter(|it| (&it.table_schema, &it.table_name) != (&found.schema, &found.name))
+    {
+        revoke(&mut transaction, &earlier.table_schema, &earlier.table_name).await?;
+    }
     let relations = serde_json::to_value(&model.relations).unwrap_or_default();
     let put = sqlx::query!(
         "insert into herald.model (name, table_schema, table_name, key, label, hidden, relations)
@@ -166,13 +177,7 @@ pub async fn remove(pool: &PgPool, name: &str, actor: &str) -> Result<bool, Regi
             .fetch_optional(&mut *transaction)
             .await?;
     let Some(removed) = removed else { return Ok(false) };
-    let table = format!("{}.{}", quoted(&removed.table_schema), quoted(&removed.table_name));
-    let exists = sqlx::query_scalar!(r#"select to_regclass($1) is not null as "exists!""#, table)
-        .fetch_one(&mut *transaction)
-        .await?;
-    if exists {
-        transaction.execute(AssertSqlSafe(format!("revoke select on {table} from {READER}"))).await?;
-    }
+    revoke(&mut transaction, &removed.table_schema, &removed.table_name).await?;
     super::audit::record(&mut *transaction, actor, "model remove", name).await?;
     transaction.commit().await?;
     Ok(true)
@@ -226,6 +231,30 @@ fn check_columns(found: &Found, field: &str, columns: &[String]) -> Result<(), R
     }
 }
 
+/// A key of a table must be unique, so that it names one record. Of a view nobody can say.
+async fn check_key(connection: &mut PgConnection, model: &Model) -> Result<(), RegisterError> {
+    let is_unique = sqlx::query_scalar!(
+        r#"select c.relkind not in ('r', 'p') or exists (
+               select from pg_catalog.pg_index i
+               where i.indrelid = c.oid and i.indisunique and i.indpred is null and i.indexprs is null
+                 and array(select a.attname::text from unnest(i.indkey[0:i.indnkeyatts - 1]) as k(number)
+                           join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.number) <@ $2) as "unique!"
+           from pg_catalog.pg_class c where c.oid = to_regclass($1)"#,
+        model.table,
+        &model.key
+    )
+    .fetch_one(connection)
+    .await?;
+    if is_unique {
+        return Ok(());
+    }
+    let problem = format!(
+        "several records could have the same {}: no unique index says otherwise",
+        model.key.join(", ")
+    );
+    Err(Refusal::new("key", problem).into())
+}
+
 /// The columns of a registered model, and which are hidden.
 async fn target_columns(
     connection: &mut PgConnection,
@@ -241,43 +270,6 @@ async fn target_columns(
     .fetch_optional(connection)
     .await?;
     Ok(found.map(|found| (found.columns, found.hidden)))
-}
-
-/// Lets `herald_reader` read the model's columns: all that come, where none is hidden.
-async fn grant(connection: &mut PgConnection, found: &Found, model: &Model) -> Result<(), RegisterError> {
-    let table = &model.table;
-    let shown: Vec<String> =
-        found.columns.iter().filter(|name| !model.hidden.contains(name)).map(|name| quoted(name)).collect();
-    let what =
-        if model.hidden.is_empty() { "select".to_owned() } else { format!("select ({})", shown.join(", ")) };
-    let make_role = format!(
-        "do $$ begin
-             if not exists (select from pg_catalog.pg_roles where rolname = '{READER}') then create role {READER} nologin; end if;
-             if not pg_catalog.pg_has_role(current_user, '{READER}', 'member') then
-                 execute format('grant {READER} to %I', current_user);
-             end if;
-         exception when duplicate_object or unique_violation or internal_error then null; end $$"
-    );
-    let grants = format!(
-        "grant usage on schema {} to {READER}; revoke select on {table} from {READER}; grant {what} on {table} to {READER}",
-        quoted(&found.schema)
-    );
-    let refuse = |error: sqlx::Error, sql: &str| match error.as_database_error() {
-        Some(database) if database.code().as_deref() == Some("42501") => Refusal::new(
-            "table",
-            format!(
-                "{}: this user may not grant what is needed; let the owner run: {sql}",
-                database.message()
-            ),
-        )
-        .into(),
-        _ => RegisterError::from(error),
-    };
-    connection.execute(AssertSqlSafe(make_role)).await.map_err(|error| {
-        refuse(error, &format!("create role {READER} nologin; grant {READER} to <this user>"))
-    })?;
-    connection.execute(AssertSqlSafe(grants.clone())).await.map_err(|error| refuse(error, &grants))?;
-    Ok(())
 }
 
 /// An identifier for SQL.

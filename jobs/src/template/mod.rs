@@ -43,6 +43,8 @@ pub use self::values::OWN_TEXT;
 /// Largest template and largest text made of one, in bytes.
 pub const MAX_BYTES: usize = 256 * 1024;
 
+/// Most names of one path, from the root of the instance.
+pub(crate) const MAX_NAMES: usize = 16;
 /// The longest name that is compared with others, in bytes.
 const LONGEST_SUGGESTED: usize = 64;
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::budget::Budget;
 use super::functions::{Function, Functions};
 use super::output::Output;
-use super::{Fault, Found, Used, suggestion, values};
+use super::{Fault, Found, MAX_NAMES, Used, suggestion, values};
 
 /// A part of a text.
 #[derive(Debug)]
@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
     /// The token that begins here. Without one it is undefined how far this has read.
     fn token(&mut self) -> Result<Option<What>, Fault> {
         let at = self.at;
-        if let Some(path) = self.field() {
+        if let Some(path) = self.field()? {
             return Ok(Some(What::Field(path)));
         }
         self.at = at;
@@ -241,13 +241,19 @@ impl<'a> Reader<'a> {
         Ok(Some(What::Call(Call { function, arguments })))
     }
 
-    fn field(&mut self) -> Option<Path> {
+    fn field(&mut self) -> Result<Option<Path>, Fault> {
         let at = self.at;
         if !self.takes("#") {
-            return None;
+            return Ok(None);
         }
         let names = self.names();
-        (!names.is_empty() && self.takes("#")).then_some(Path { names, at })
+        if names.is_empty() || !self.takes("#") {
+            return Ok(None);
+        }
+        if names.len() > MAX_NAMES {
+            return Err(Fault { at, problem: format!("this path has more than {MAX_NAMES} names") });
+        }
+        Ok(Some(Path { names, at }))
     }
 
     /// Names with full stops between them; none where the first is missing, or one after a full stop.
@@ -289,7 +295,7 @@ impl<'a> Reader<'a> {
 
     fn argument(&mut self) -> Result<Argument, Fault> {
         let at = self.at;
-        if let Some(path) = self.field() {
+        if let Some(path) = self.field()? {
             return Ok(Argument::Field(path));
         }
         self.at = at;

@@ -96,7 +96,9 @@ pub(super) fn push(output: &mut String, value: &Value) -> Result<(), String> {
         Value::Object(fields) => match fields.get(OWN_TEXT) {
             Some(own) => push(output, own)?,
             None => {
-                let example = fields.keys().min().map_or(String::new(), |name| format!(", such as `{name}`"));
+                let example = fields.keys().min();
+                let example =
+                    example.map_or(String::new(), |name| format!(", such as `{name:.LONGEST_NAMED$}`"));
                 return Err(format!("this is an object: name one of its fields{example}"));
             }
         },
@@ -120,7 +122,7 @@ pub(super) fn text(value: &Value) -> Result<Cow<'_, str>, String> {
 /// What stands for a value: an object's own text, otherwise the value itself.
 pub(super) fn own(value: &Value) -> &Value {
     match value {
-        Value::Object(fields) => fields.get(OWN_TEXT).map_or(value, own),
+        Value::Object(fields) => fields.get(OWN_TEXT).filter(|text| !text.is_null()).map_or(value, own),
         _ => value,
     }
 }

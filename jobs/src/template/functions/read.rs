@@ -54,6 +54,10 @@ fn list_below(dir: &Path, below: &Path, depth: usize, found: &mut Vec<Seen>) -> 
     }
     for entry in fs::read_dir(&here).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
+        // What editors and mounts keep beside the files.
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
         let path = below.join(entry.file_name());
         // What a link leads to.
         let about = fs::metadata(entry.path()).map_err(unreadable)?;

@@ -22,8 +22,6 @@ pub(super) use self::render::{render, resolved};
 const MAX_BLOCKS: usize = 16;
 /// Deepest nesting of subexpressions.
 const MAX_PARENTHESES: usize = 8;
-/// Most names of one path, from the root of the instance.
-const MAX_NAMES: usize = 16;
 
 #[derive(Debug)]
 pub(super) enum Node {

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::compare::{TESTS, Test};
 use super::lexer::{Piece, Tag, TagKind, Word, pieces};
-use super::{Block, Expression, Kind, MAX_BLOCKS, MAX_NAMES, MAX_PARENTHESES, Node, Source, Start, What};
+use super::{Block, Expression, Kind, MAX_BLOCKS, MAX_PARENTHESES, Node, Source, Start, What};
+use crate::template::MAX_NAMES;
 use crate::template::functions::{Functions, takes};
 use crate::template::{Fault, Found, Used, suggestion};
 
