@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use futures::TryStreamExt as _;
 use serde_json::{Map, Value};
+use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 
 use super::complaint;
@@ -187,7 +188,7 @@ fn read(text: Option<&str>) -> Loaded {
 
 /// Whether the statement itself ran out of time or of what the server lets it have.
 fn is_its_own(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|database| database.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     code.is_some_and(|code| code == "57014" || code.starts_with("53"))
 }
 
