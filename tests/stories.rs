@@ -15,6 +15,7 @@ mod stories {
     mod metadata;
     mod models;
     mod purge;
+    mod registry;
     mod relay;
     mod templates;
 }
