@@ -47,7 +47,10 @@ enum Command {
     /// Lists, replays and drops jobs that failed for good.
     #[command(subcommand)]
     Dead(commands::dead::Dead),
-    /// Reads and sets the Application Registry (mail server and so on).
+    /// Lists, shows, retries and cancels the copies that go out by e-mail and SMS.
+    #[command(subcommand)]
+    Delivery(commands::delivery::Delivery),
+    /// Reads and sets the Application Registry (mail server and so on), and seals its secrets.
     #[command(subcommand)]
     Registry(commands::registry::Registry),
     /// Shows the settings in force.
@@ -84,6 +87,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Model(model) => model.run(config).await,
         Command::Template(template) => template.run(config).await,
         Command::Dead(dead) => dead.run(config).await,
+        Command::Delivery(delivery) => delivery.run(config).await,
         Command::Registry(registry) => registry.run(config).await,
         Command::Config(show) => show.run(&config),
         Command::Demo(demo) => demo.run(config).await,

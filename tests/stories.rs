@@ -8,6 +8,7 @@ mod stories {
     mod access;
     mod commands;
     mod commits;
+    mod deliveries;
     mod demo;
     mod email;
     mod inbox;

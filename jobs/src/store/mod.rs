@@ -19,6 +19,7 @@ pub mod inbox;
 #[cfg(feature = "render")]
 pub mod instances;
 pub mod leases;
+pub mod ledger;
 pub mod message_templates;
 pub mod message_types;
 pub mod messages;
