@@ -65,3 +65,19 @@ fn read(path: &Path) -> Result<KeyRing> {
 fn in_environment() -> Option<String> {
     std::env::var(VARIABLE).ok().filter(|keys| !keys.trim().is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_of_its_own_is_made_once_and_for_its_owner_alone() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = provide(dir.path()).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let first = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(provide(dir.path()).unwrap(), path);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
+        assert_eq!(read(&path).unwrap().ids().count(), 1);
+    }
+}

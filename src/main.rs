@@ -53,6 +53,11 @@ enum Command {
     /// Reads and sets the Application Registry (mail server and so on), and seals its secrets.
     #[command(subcommand)]
     Registry(commands::registry::Registry),
+    /// Tries the way that mail takes.
+    #[command(subcommand)]
+    Check(commands::check::Check),
+    /// Checks database, Redis, registry, keys and clocks, and says what to do about what is wrong.
+    Doctor,
     /// Shows the settings in force.
     Config(commands::config::Show),
     /// Runs Herald with a small demo company, on private servers.
@@ -89,6 +94,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Dead(dead) => dead.run(config).await,
         Command::Delivery(delivery) => delivery.run(config).await,
         Command::Registry(registry) => registry.run(config).await,
+        Command::Check(check) => check.run(config).await,
+        Command::Doctor => commands::doctor::run(config).await,
         Command::Config(show) => show.run(&config),
         Command::Demo(demo) => demo.run(config).await,
     }

@@ -6,6 +6,7 @@ mod support;
 mod stories {
     mod accept;
     mod access;
+    mod check;
     mod commands;
     mod commits;
     mod deliveries;

@@ -1,9 +1,11 @@
 //! The subcommands, one file each.
 
+pub mod check;
 pub mod config;
 pub mod dead;
 pub mod delivery;
 pub mod demo;
+pub mod doctor;
 pub mod inbox;
 pub mod model;
 pub mod registry;
