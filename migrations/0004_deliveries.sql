@@ -56,14 +56,20 @@ create table herald.registry (
     key         text primary key constraint registry_key_form check (key ~ '^[A-Z][A-Z0-9-]{0,59}$'),
     value       text,
     description text not null default '',
-    updated_at  timestamptz not null default now()
+    -- Kept sealed only, and never shown.
+    secret      boolean not null default false,
+    updated_at  timestamptz not null default now(),
+    constraint registry_secret_sealed check (not secret or value is null or value like 'herald:1:%')
 );
 create trigger registry_changed after insert or update or delete on herald.registry
     for each statement execute function herald.notify_table();
-insert into herald.registry (key, description) values
-    ('SMTP-SERVER', 'Host name of the SMTP server; while unset, e-mail waits'),
-    ('SMTP-PORT', 'Port of the SMTP server; 25 where unset'),
-    ('SMTP-USERNAME', 'Account on the SMTP server; unset: no authentication'),
-    ('SMTP-PASSWORD', 'Password of that account'),
-    ('SMTP-SECURITY', 'starttls (default), tls, or none'),
-    ('SMTP-FROM', 'Sender address; SMTP-USERNAME where that is an address');
+-- All keys there are: others cannot be set.
+insert into herald.registry (key, secret, description) values
+    ('SMTP-SERVER', false, 'Host name of the SMTP server; while unset, e-mail waits'),
+    ('SMTP-PORT', false, 'Port of the SMTP server; 25 where unset'),
+    ('SMTP-USERNAME', false, 'Account on the SMTP server; unset: no authentication'),
+    ('SMTP-PASSWORD', true, 'Password of that account'),
+    ('SMTP-SECURITY', false, 'starttls (default), tls, or none'),
+    ('SMTP-FROM', false, 'Sender address; SMTP-USERNAME where that is an address'),
+    ('SMTP-REPLY-TO', false, 'Where answers to mails go; unset: to the sender address'),
+    ('SMTP-HELO', false, 'Name to greet the SMTP server with; unset: the name of this machine');

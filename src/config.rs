@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use config::{Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 
+use crate::keys;
 use crate::servers;
 
 /// Every setting with its default and a comment.
@@ -20,6 +21,7 @@ pub struct Config {
     pub redis: Redis,
     pub web: Web,
     pub worker: Worker,
+    pub secrets: Secrets,
     pub email: Email,
     pub templates: Templates,
     pub periodic: Periodic,
@@ -72,11 +74,20 @@ pub struct Worker {
     pub grace: u64,
 }
 
+/// `[secrets]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
+pub struct Secrets {
+    pub key_file: PathBuf,
+}
+
 /// `[email]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
 pub struct Email {
+    pub allow_plaintext: bool,
     pub message_id_domain: String,
 }
 
@@ -174,6 +185,9 @@ impl Config {
             )?;
             self.database.url = running.database;
             self.redis.url = running.redis;
+            if !keys::are_configured(&self.secrets) {
+                self.secrets.key_file = running.key_file;
+            }
         }
         Ok(self)
     }

@@ -4,6 +4,7 @@ pub mod catcher;
 pub mod commands;
 pub mod config;
 pub mod demo;
+mod keys;
 mod logging;
 mod metrics;
 pub mod private;

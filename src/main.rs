@@ -47,9 +47,17 @@ enum Command {
     /// Lists, replays and drops jobs that failed for good.
     #[command(subcommand)]
     Dead(commands::dead::Dead),
-    /// Reads and sets the Application Registry (mail server and so on).
+    /// Lists, shows, retries and cancels the copies that go out by e-mail and SMS.
+    #[command(subcommand)]
+    Delivery(commands::delivery::Delivery),
+    /// Reads and sets the Application Registry (mail server and so on), and seals its secrets.
     #[command(subcommand)]
     Registry(commands::registry::Registry),
+    /// Tries the way that mail takes.
+    #[command(subcommand)]
+    Check(commands::check::Check),
+    /// Checks database, Redis, registry, keys and clocks, and says what to do about what is wrong.
+    Doctor,
     /// Shows the settings in force.
     Config(commands::config::Show),
     /// Runs Herald with a small demo company, on private servers.
@@ -84,7 +92,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Model(model) => model.run(config).await,
         Command::Template(template) => template.run(config).await,
         Command::Dead(dead) => dead.run(config).await,
+        Command::Delivery(delivery) => delivery.run(config).await,
         Command::Registry(registry) => registry.run(config).await,
+        Command::Check(check) => check.run(config).await,
+        Command::Doctor => commands::doctor::run(config).await,
         Command::Config(show) => show.run(&config),
         Command::Demo(demo) => demo.run(config).await,
     }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::keys;
 use crate::private::{self, Private};
 
 /// Where the servers are reached.
@@ -18,6 +19,8 @@ pub struct Addresses {
     pub database: String,
     /// Redis' URL, password included.
     pub redis: String,
+    /// The keys that secrets are sealed with.
+    pub key_file: PathBuf,
 }
 
 /// The servers of this process.
@@ -27,7 +30,7 @@ pub struct Servers {
 
 impl Servers {
     /// Makes sure that there are servers, and writes their addresses into `config`. Private ones keep their data in `dir`, and
-    /// are announced in `.herald/running.json`, so that other commands find them.
+    /// are announced in `.herald/running.json`, so that other commands find them. Without configured keys, one of their own seals secrets.
     ///
     /// # Errors
     /// Private servers cannot be started; the error says why.
@@ -38,7 +41,14 @@ impl Servers {
         let private = Private::start(dir, private::Options::default()).await?;
         config.database.url = private.database_url();
         config.redis.url = private.redis_url();
-        announce(&Addresses { database: private.database_url(), redis: private.redis_url() })?;
+        if !keys::are_configured(&config.secrets) {
+            config.secrets.key_file = keys::provide(dir)?;
+        }
+        announce(&Addresses {
+            database: private.database_url(),
+            redis: private.redis_url(),
+            key_file: config.secrets.key_file.clone(),
+        })?;
         Ok(Self { private: Some(private) })
     }
 

@@ -1,6 +1,7 @@
 //! Puts the crates together: from settings to the parts that the commands run.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -13,10 +14,12 @@ use herald_jobs::store;
 use herald_producers::Producer;
 use herald_queue::Redis;
 use herald_web::schedule::{Periodic, Schedule, Slots};
+use herald_workers::settings::Access;
 use sqlx::PgPool;
 use url::Url;
 
 use crate::config::Config;
+use crate::keys;
 
 /// What most commands need.
 pub struct Wiring {
@@ -52,7 +55,7 @@ impl Wiring {
     /// The workers' context over these servers.
     ///
     /// # Errors
-    /// The database's address is malformed.
+    /// The database's address is malformed, or the keys of secrets cannot be read.
     pub fn workers(&self) -> Result<herald_workers::Context> {
         let worker = &self.config.worker;
         let domain = &self.config.email.message_id_domain;
@@ -66,6 +69,7 @@ impl Wiring {
             grace: Duration::from_secs(worker.grace),
             functions_dir: self.functions_dir(),
             message_id_domain: (!domain.is_empty()).then(|| domain.clone()),
+            registry: self.registry_access()?,
         };
         let (queues, clock) = (self.queues.clone(), self.clock.clone());
         herald_workers::Context::new(&self.config.database.url, queues, clock, options)
@@ -80,6 +84,15 @@ impl Wiring {
         let reader =
             store::catalogue::reader(&self.config.database.url, "models", 2).context("database.url")?;
         Ok(Authoring::new(self.pool.clone(), reader, self.functions_dir()))
+    }
+
+    /// What may be made of the Application Registry: with the keys that are configured, if any.
+    ///
+    /// # Errors
+    /// The keys cannot be read, or others can read them.
+    pub fn registry_access(&self) -> Result<Access> {
+        let keys = keys::load(&self.config.secrets)?.unwrap_or_default();
+        Ok(Access { keys: Arc::new(keys), allow_plaintext: self.config.email.allow_plaintext })
     }
 
     fn functions_dir(&self) -> Option<PathBuf> {

@@ -6,8 +6,10 @@ mod support;
 mod stories {
     mod accept;
     mod access;
+    mod check;
     mod commands;
     mod commits;
+    mod deliveries;
     mod demo;
     mod email;
     mod inbox;
@@ -15,6 +17,7 @@ mod stories {
     mod metadata;
     mod models;
     mod purge;
+    mod registry;
     mod relay;
     mod templates;
 }

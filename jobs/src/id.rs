@@ -59,3 +59,10 @@ impl std::fmt::Display for DeliveryId {
         self.0.fmt(f)
     }
 }
+
+impl std::str::FromStr for DeliveryId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}

@@ -6,7 +6,7 @@ use herald_jobs::store;
 use herald_queue::{Job, Queue};
 use uuid::Uuid;
 
-use crate::commands::{ACTOR, connect};
+use crate::commands::{ACTOR, connect, one_line};
 use crate::config::Config;
 use crate::wiring::Wiring;
 
@@ -70,11 +70,6 @@ async fn list_queue<J: Job>(queue: &Queue<J>) -> Result<()> {
         println!("{}/{}  {}  {}", queue.name(), dead.id, one_line(&dead.reason), one_line(&dead.payload));
     }
     Ok(())
-}
-
-/// Anybody's bytes may have ended up here: they must not write over a terminal, nor look like two entries.
-fn one_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
 }
 
 async fn replay(wiring: &Wiring, id: &str) -> Result<()> {

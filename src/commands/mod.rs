@@ -1,8 +1,11 @@
 //! The subcommands, one file each.
 
+pub mod check;
 pub mod config;
 pub mod dead;
+pub mod delivery;
 pub mod demo;
+pub mod doctor;
 pub mod inbox;
 pub mod model;
 pub mod registry;
@@ -34,4 +37,9 @@ pub async fn migrate(config: Config) -> Result<()> {
 /// A short connection to a Herald that runs.
 fn connect(config: Config) -> Result<Wiring> {
     Wiring::new(config.with_running_servers()?, "command", 2)
+}
+
+/// Anybody's bytes may have ended up here: they must not write over a terminal, nor look like two entries.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }

@@ -1,52 +1,190 @@
 //! The Application Registry.
 
-use anyhow::{Context, Result};
+use std::io::Read as _;
+
+use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
+use herald_jobs::seal::{self, KeyRing};
+use herald_jobs::secret::Secret;
 use herald_jobs::store;
+use herald_jobs::store::registry::Entry;
+use herald_workers::settings;
+use ring::rand::SystemRandom;
 
 use crate::commands::{ACTOR, connect};
 use crate::config::Config;
+use crate::wiring::Wiring;
+
+/// From which likeness on another key is suggested, from 0 to 1.
+const ALIKE: f64 = 0.7;
 
 /// `herald registry`
 #[derive(Subcommand)]
 pub enum Registry {
-    /// Shows the keys that are set. Passwords are not shown.
+    /// Shows all keys with their values. Secrets are not shown.
     List,
-    /// Sets a key; without a value it is unset.
+    /// Prints the value of a key. Secrets are not shown.
+    Get {
+        /// The key, as in SMTP-SERVER.
+        key: String,
+    },
+    /// Sets a key; without a value it is unset. Workers follow within a second.
     Set {
         /// The key, as in SMTP-SERVER.
         key: String,
-        /// The value; `-` reads it from standard input, so that no list of processes shows it.
+        /// The value; `-` reads it from standard input. A secret is taken from there, and sealed, or as sealed text.
         value: Option<String>,
     },
+    /// Reads a secret from standard input, and prints the sealed text, to be given to `set`.
+    Seal {
+        /// The key that it is for: it opens for no other.
+        key: String,
+    },
+    /// Seals all secrets again with the first key, so that the others can be dropped.
+    Reseal,
+    /// Prints a new key: one line for the key file.
+    NewKey,
 }
 
 impl Registry {
-    /// Lists or sets keys; workers follow within a second.
+    /// Does it.
     ///
     /// # Errors
-    /// The key is malformed.
+    /// There is no such key, the value is not valid for it, or a secret cannot be sealed or opened.
     pub async fn run(self, config: Config) -> Result<()> {
+        if matches!(self, Self::NewKey) {
+            println!("{}", seal::new_key(&SystemRandom::new())?.expose());
+            return Ok(());
+        }
         let wiring = connect(config)?;
         match self {
-            Self::List => {
-                let mut values: Vec<_> = store::registry::all(&wiring.pool).await?.into_iter().collect();
-                values.sort();
-                for (key, value) in values {
-                    println!("{key} = {}", if key.contains("PASSWORD") { "***" } else { &value });
-                }
-            }
-            Self::Set { key, value } => {
-                let value = match value.as_deref() {
-                    Some("-") => Some(std::io::read_to_string(std::io::stdin())?.trim_end().to_owned()),
-                    _ => value,
-                };
-                store::registry::set(&wiring.pool, &key, value.as_deref())
-                    .await
-                    .with_context(|| format!("key {key}"))?;
-                store::audit::record(&wiring.pool, ACTOR, "registry set", &key).await?;
-            }
+            Self::List => list(&wiring).await,
+            Self::Get { key } => get(&wiring, &key).await,
+            Self::Set { key, value: None } => put(&wiring, &find(&wiring, &key).await?.key, None).await,
+            Self::Set { key, value: Some(value) } => set(&wiring, &key, value).await,
+            Self::Seal { key } => seal(&wiring, &key).await,
+            Self::Reseal => reseal(&wiring).await,
+            Self::NewKey => Ok(()),
         }
-        Ok(())
     }
+}
+
+async fn list(wiring: &Wiring) -> Result<()> {
+    for Entry { key, value, description, secret } in store::registry::entries(&wiring.pool).await? {
+        match value {
+            Some(_) if secret => println!("{key} = ***"),
+            Some(value) => println!("{key} = {value}"),
+            None => println!("{key} (not set): {description}"),
+        }
+    }
+    Ok(())
+}
+
+async fn get(wiring: &Wiring, key: &str) -> Result<()> {
+    let entry = find(wiring, key).await?;
+    if entry.secret {
+        bail!("{key} is secret and is never shown; `herald registry set {key} -` replaces it");
+    }
+    println!("{}", entry.value.with_context(|| format!("{key} is not set"))?);
+    Ok(())
+}
+
+async fn set(wiring: &Wiring, key: &str, value: String) -> Result<()> {
+    let entry = find(wiring, key).await?;
+    let from_input = value == "-";
+    let value = if from_input { from_standard_input()? } else { Secret::new(value) };
+    if value.expose().is_empty() {
+        return put(wiring, key, None).await;
+    }
+    if entry.secret {
+        if !from_input && !seal::is_sealed(value.expose()) {
+            bail!(
+                "{key} is secret, and arguments can be seen by others: give - and the secret on standard input, or sealed text \
+                 as `herald registry seal {key}` prints it"
+            );
+        }
+        return put(wiring, key, Some(&sealed(&keys(wiring)?, key, &value)?)).await;
+    }
+    let value = value.expose().trim();
+    settings::check(key, value).map_err(anyhow::Error::msg)?;
+    let mut values = store::registry::all(&wiring.pool).await?;
+    values.insert(key.to_owned(), value.to_owned());
+    let concerned = matches!(key, "SMTP-SERVER" | "SMTP-SECURITY");
+    if let Some(refusal) = settings::sends_readable(&values, wiring.config.email.allow_plaintext)
+        && concerned
+    {
+        bail!(refusal);
+    }
+    put(wiring, key, Some(value)).await
+}
+
+async fn seal(wiring: &Wiring, key: &str) -> Result<()> {
+    if !find(wiring, key).await?.secret {
+        bail!("{key} is not secret: set it as it is");
+    }
+    let keys = keys(wiring)?;
+    let secret = from_standard_input()?;
+    if secret.expose().is_empty() {
+        bail!("{key}: there is nothing on standard input");
+    }
+    println!("{}", sealed(&keys, key, &secret)?);
+    Ok(())
+}
+
+async fn reseal(wiring: &Wiring) -> Result<()> {
+    let keys = keys(wiring)?;
+    let mut transaction = wiring.pool.begin().await?;
+    let secrets = store::registry::secrets(&mut transaction).await?;
+    for (key, sealed) in &secrets {
+        let secret = keys.open(key, sealed).with_context(|| format!("{key} (nothing was changed)"))?;
+        let sealed = keys.seal(key, &secret, &SystemRandom::new())?;
+        store::registry::set(&mut *transaction, key, Some(&sealed)).await?;
+        store::audit::record(&mut *transaction, ACTOR, "registry reseal", key).await?;
+    }
+    transaction.commit().await?;
+    println!("{} sealed with key {}", secrets.len(), keys.ids().next().unwrap_or_default());
+    Ok(())
+}
+
+/// Sealed text for `key`: made of a secret, or taken as it is where it opens.
+fn sealed(keys: &KeyRing, key: &str, secret: &Secret) -> Result<String> {
+    if seal::is_sealed(secret.expose()) {
+        keys.open(key, secret.expose()).with_context(|| key.to_owned())?;
+        return Ok(secret.expose().to_owned());
+    }
+    keys.seal(key, secret, &SystemRandom::new()).with_context(|| key.to_owned())
+}
+
+fn keys(wiring: &Wiring) -> Result<KeyRing> {
+    Ok(crate::keys::load(&wiring.config.secrets)?.ok_or(seal::SealError::NoKeys)?)
+}
+
+async fn put(wiring: &Wiring, key: &str, value: Option<&str>) -> Result<()> {
+    let action = if value.is_some() { "registry set" } else { "registry unset" };
+    let mut transaction = wiring.pool.begin().await?;
+    store::registry::set(&mut *transaction, key, value).await?;
+    store::audit::record(&mut *transaction, ACTOR, action, key).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// The key, or which one was perhaps meant.
+async fn find(wiring: &Wiring, key: &str) -> Result<Entry> {
+    let entries = store::registry::entries(&wiring.pool).await?;
+    if let Some(entry) = entries.iter().find(|entry| entry.key == key) {
+        return Ok(entry.clone());
+    }
+    let likeness = |entry: &&Entry| strsim::jaro_winkler(&entry.key, &key.to_uppercase().replace('_', "-"));
+    let best = entries.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match best.filter(|best| likeness(best) > ALIKE) {
+        Some(best) => bail!("there is no key \"{key}\" in the registry; did you mean {}?", best.key),
+        None => bail!("there is no key \"{key}\" in the registry; `herald registry list` shows all"),
+    }
+}
+
+/// What stands there, without the end of its last line.
+fn from_standard_input() -> Result<Secret> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("standard input")?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Secret::new(line.strip_suffix('\r').unwrap_or(line)))
 }

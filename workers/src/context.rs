@@ -7,6 +7,8 @@ use herald_jobs::store;
 use herald_producers::directory::Directory;
 use sqlx::PgPool;
 
+use crate::settings::Access;
+
 /// How the workers of one process behave.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -26,6 +28,8 @@ pub struct Options {
     pub functions_dir: Option<PathBuf>,
     /// Domain of the Message-IDs; `None`: that of the sender address.
     pub message_id_domain: Option<String>,
+    /// What it may make of the Application Registry.
+    pub registry: Access,
 }
 
 impl Default for Options {
@@ -39,6 +43,7 @@ impl Default for Options {
             grace: Duration::from_secs(30),
             functions_dir: None,
             message_id_domain: None,
+            registry: Access::default(),
         }
     }
 }

@@ -102,12 +102,11 @@ async fn attempt(
     context: &DeliverContext,
 ) -> Verdict {
     let domain = context.domain.as_deref().unwrap_or(settings.from.domain());
-    let (to, message) = match mail::address(&copy.address)
-        .and_then(|to| Ok((to, mail::compose(copy, &settings.from, domain)?)))
-    {
-        Ok(composed) => composed,
-        Err(reply) => return Verdict::Refused { code: None, reply },
-    };
+    let (to, message) =
+        match mail::address(&copy.address).and_then(|to| Ok((to, mail::compose(copy, settings, domain)?))) {
+            Ok(composed) => composed,
+            Err(reply) => return Verdict::Refused { code: None, reply },
+        };
     let claimed = Instant::now();
     loop {
         let mut lent = match context.sessions.get(&settings.server).await {

@@ -3,6 +3,7 @@
 //! [`run`] is the list of all workers. Each queue's handler stands in the file of its name: [`send`] puts messages into
 //! inboxes, [`deliver`] sends copies out, [`periodic`] runs what the schedule started.
 
+pub mod check;
 mod context;
 pub mod deliver;
 pub mod mail;

@@ -6,12 +6,15 @@ use lettre::Address;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
 
+use crate::settings::MailSettings;
+
 /// The mail as bytes, ready for DATA: plain text, and the HTML after it where there is any (`multipart/alternative`, RFC 2046), quoted-
 /// printable, with a Message-ID that stays the same at each attempt.
 ///
 /// # Errors
 /// A sentence that says which address is not valid.
-pub fn compose(copy: &Claimed, from: &Address, domain: &str) -> Result<Vec<u8>, String> {
+pub fn compose(copy: &Claimed, settings: &MailSettings, domain: &str) -> Result<Vec<u8>, String> {
+    let MailSettings { from, reply_to, .. } = settings;
     let to = mailbox(&copy.display_name, &copy.address)?;
     let mut message = Message::builder()
         .from(Mailbox::new(None, from.clone()))
@@ -20,6 +23,9 @@ pub fn compose(copy: &Claimed, from: &Address, domain: &str) -> Result<Vec<u8>, 
         .subject(&copy.subject)
         .raw_header(header("Auto-Submitted", "auto-generated"))
         .raw_header(header("X-Auto-Response-Suppress", "All"));
+    if let Some(reply_to) = reply_to {
+        message = message.reply_to(Mailbox::new(None, reply_to.clone()));
+    }
     let mut addressed = false;
     if copy.mode != EmailMode::Bcc {
         addressed = true;

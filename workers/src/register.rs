@@ -70,7 +70,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
             .map(|(lane, queue)| (lane, Pusher::spawn(queue.clone(), options.max_depth)))
             .collect(),
     );
-    let registry = Arc::new(Registry::new(pool.clone()));
+    let registry = Arc::new(Registry::new(pool.clone(), options.registry.clone()));
     let mut senders = Vec::new();
 
     // A thread of its own: no alert waits until a batch of others is decoded or rendered.
@@ -78,7 +78,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
         .map_err(|error| WorkerDied { name: "of alerts".into(), reason: error.to_string() })?;
     // Connections belong to the thread that opened them, so alerts share none with others.
     let alert_directory = Directory::new(alert_pool.clone());
-    let alert_registry = Arc::new(Registry::new(alert_pool.clone()));
+    let alert_registry = Arc::new(Registry::new(alert_pool.clone(), options.registry.clone()));
     let templates = |pool: &PgPool, reader: &PgPool, directory: &Directory| {
         Templates::new(pool.clone(), reader.clone(), directory.clone(), options.functions_dir.clone())
             .map_err(|error| WorkerDied { name: "of templates".into(), reason: error.to_string() })

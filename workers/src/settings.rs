@@ -1,10 +1,11 @@
 //! Mail settings, as the Application Registry has them now.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use herald_jobs::secret::Secret;
+use herald_jobs::seal::KeyRing;
 use herald_jobs::store;
 use lettre::Address;
 use sqlx::PgPool;
@@ -21,11 +22,23 @@ pub struct MailSettings {
     pub server: Server,
     /// Who it comes from.
     pub from: Address,
+    /// Where answers go, where that is not `from`.
+    pub reply_to: Option<Address>,
+}
+
+/// What this process may make of the registry.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Open the secrets.
+    pub keys: Arc<KeyRing>,
+    /// Mail may go readable over a network.
+    pub allow_plaintext: bool,
 }
 
 /// The registry's mail settings, kept for a second.
 pub struct Registry {
     pool: PgPool,
+    access: Access,
     read: Mutex<Option<Read>>,
 }
 
@@ -37,8 +50,8 @@ struct Read {
 
 impl Registry {
     /// Settings from the registry in `pool`.
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool, read: Mutex::new(None) }
+    pub fn new(pool: PgPool, access: Access) -> Self {
+        Self { pool, access, read: Mutex::new(None) }
     }
 
     /// The settings, or a sentence that says what is missing or wrong.
@@ -51,66 +64,188 @@ impl Registry {
             return Ok(known.mail);
         }
         let at = Instant::now();
-        let mail = Arc::new(mail(&store::registry::all(&self.pool).await?));
+        let mail = Arc::new(mail(&store::registry::all(&self.pool).await?, &self.access));
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(Read { at, mail: mail.clone() });
         Ok(mail)
     }
 }
 
 /// Reads the mail settings out of the registry's values.
-fn mail(values: &HashMap<String, String>) -> Result<MailSettings, String> {
-    let get = |key: &str| values.get(key).map(|value| value.trim().to_owned());
+///
+/// # Errors
+/// A sentence that says what is missing or wrong.
+pub fn mail(values: &HashMap<String, String>, access: &Access) -> Result<MailSettings, String> {
+    let get = |key: &str| values.get(key).map(|value| value.trim());
     let host = get("SMTP-SERVER").ok_or("SMTP-SERVER is not set")?;
-    let port =
-        get("SMTP-PORT").map_or(Ok(25), |port| port.parse().map_err(|_| "SMTP-PORT is no port number"))?;
+    let port = get("SMTP-PORT").map_or(Ok(25), port)?;
     let username = get("SMTP-USERNAME");
-    let from = get("SMTP-FROM").or_else(|| username.clone()).ok_or("SMTP-FROM is not set")?;
-    let from = from.parse().map_err(|_| format!("SMTP-FROM is no e-mail address: {from}"))?;
-    let security = match get("SMTP-SECURITY").as_deref() {
-        None | Some("starttls") => Security::StartTls,
-        Some("tls") => Security::Tls,
-        Some("none") => Security::None,
-        Some(_) => return Err("SMTP-SECURITY must be starttls, tls or none".into()),
+    let from = match (get("SMTP-FROM"), username) {
+        (Some(from), _) => address("SMTP-FROM", from)?,
+        (None, Some(username)) => username.parse().map_err(|_| {
+            format!("SMTP-FROM is not set, and SMTP-USERNAME is no e-mail address: {username}")
+        })?,
+        (None, None) => return Err("SMTP-FROM is not set".into()),
     };
-    let credentials = username.map(|name| (name, Secret::new(get("SMTP-PASSWORD").unwrap_or_default())));
+    let security = get("SMTP-SECURITY").map_or(Ok(Security::StartTls), security)?;
+    if let Some(refusal) = plaintext_refusal(host, security, access.allow_plaintext) {
+        return Err(refusal);
+    }
+    let password = get("SMTP-PASSWORD")
+        .filter(|_| username.is_some())
+        .map(|sealed| access.keys.open("SMTP-PASSWORD", sealed))
+        .transpose()
+        .map_err(|error| format!("SMTP-PASSWORD cannot be opened: {error}"))?;
+    let credentials = match (username, password) {
+        (None, _) => None,
+        (Some(username), Some(password)) => Some((username.to_owned(), password)),
+        (Some(_), None) => return Err("SMTP-USERNAME is set, but SMTP-PASSWORD is not".into()),
+    };
     let server = Server {
-        host,
+        host: host.to_owned(),
         port,
         security,
         trusted: None,
         credentials,
-        helo: None,
+        helo: get("SMTP-HELO").map(helo).transpose()?,
         timeouts: Timeouts::default(),
     };
-    Ok(MailSettings { server, from })
+    let reply_to = get("SMTP-REPLY-TO").map(|text| address("SMTP-REPLY-TO", text)).transpose()?;
+    Ok(MailSettings { server, from, reply_to })
+}
+
+/// Whether `key` may have this value.
+///
+/// # Errors
+/// A sentence that names the key and says what would be right.
+pub fn check(key: &str, value: &str) -> Result<(), String> {
+    match key {
+        "SMTP-PORT" => port(value).map(drop),
+        "SMTP-SECURITY" => security(value).map(drop),
+        "SMTP-FROM" | "SMTP-REPLY-TO" => address(key, value).map(drop),
+        "SMTP-HELO" => helo(value).map(drop),
+        _ if value.contains(char::is_control) => Err(format!("{key} must be one line of text")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether these values would send mail readable over a network although nobody allowed that, as a sentence.
+pub fn sends_readable(values: &HashMap<String, String>, allow_plaintext: bool) -> Option<String> {
+    let security = security(values.get("SMTP-SECURITY")?).ok()?;
+    plaintext_refusal(values.get("SMTP-SERVER")?, security, allow_plaintext)
+}
+
+fn plaintext_refusal(host: &str, security: Security, allow_plaintext: bool) -> Option<String> {
+    let host = host.trim();
+    let is_here =
+        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    (security == Security::None && !is_here && !allow_plaintext).then(|| {
+        format!(
+            "SMTP-SECURITY is none, but {host} is another machine, and mail would go there readable: \
+             set SMTP-SECURITY to starttls or tls, or allow it by the setting email.allow_plaintext = true"
+        )
+    })
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let port = text.trim().parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| format!("SMTP-PORT must be a port number from 1 to 65535, not {text:?}"))
+}
+
+fn security(text: &str) -> Result<Security, String> {
+    match text.trim() {
+        "starttls" => Ok(Security::StartTls),
+        "tls" => Ok(Security::Tls),
+        "none" => Ok(Security::None),
+        other => Err(format!("SMTP-SECURITY must be starttls, tls or none, not {other:?}")),
+    }
+}
+
+fn address(key: &str, text: &str) -> Result<Address, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| format!("{key} must be an e-mail address like herald@example.com, not {text:?}"))
+}
+
+/// The name stands in a command: RFC 5321, section 4.1.1.1.
+fn helo(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    let is_word = !name.is_empty() && name.len() <= 255 && name.bytes().all(|byte| byte.is_ascii_graphic());
+    is_word
+        .then(|| name.to_owned())
+        .ok_or_else(|| format!("SMTP-HELO must be a host name like mail.example.com, not {text:?}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use herald_jobs::seal;
+    use herald_jobs::secret::Secret;
+    use ring::rand::SystemRandom;
+
     use super::*;
 
+    fn access() -> Access {
+        let key = seal::new_key(&SystemRandom::new()).unwrap();
+        Access { keys: Arc::new(key.expose().parse().unwrap()), allow_plaintext: false }
+    }
+
+    fn with(access: &Access, pairs: &[(&str, &str)]) -> Result<MailSettings, String> {
+        mail(&pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(), access)
+    }
+
     fn of(pairs: &[(&str, &str)]) -> Result<MailSettings, String> {
-        mail(&pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        with(&access(), pairs)
     }
 
     #[test]
-    fn the_seeds_four_keys_are_enough() {
-        let settings = of(&[
+    fn c20_the_seeds_four_keys_are_enough() {
+        let access = access();
+        let sealed = access.keys.seal("SMTP-PASSWORD", &Secret::new("s3cret"), &SystemRandom::new()).unwrap();
+        let four = [
             ("SMTP-SERVER", "smtp.example.com"),
             ("SMTP-PORT", "587"),
             ("SMTP-USERNAME", "herald@example.com"),
-            ("SMTP-PASSWORD", "s3cret"),
-        ])
-        .unwrap();
+            ("SMTP-PASSWORD", &sealed),
+        ];
+        let settings = with(&access, &four).unwrap();
         assert_eq!(settings.from.to_string(), "herald@example.com");
         assert_eq!((settings.server.port, settings.server.security), (587, Security::StartTls));
+        assert_eq!(settings.server.credentials.as_ref().unwrap().1.expose(), "s3cret");
         assert!(!format!("{settings:?}").contains("s3cret"));
+        let closed = of(&four).unwrap_err();
+        assert!(closed.starts_with("SMTP-PASSWORD cannot be opened: it was sealed with key"), "{closed}");
     }
 
     #[test]
-    fn what_is_missing_is_named() {
-        assert!(of(&[]).unwrap_err().contains("SMTP-SERVER"));
-        assert!(of(&[("SMTP-SERVER", "a"), ("SMTP-PORT", "x")]).unwrap_err().contains("SMTP-PORT"));
-        assert!(of(&[("SMTP-SERVER", "a"), ("SMTP-USERNAME", "joe")]).unwrap_err().contains("SMTP-FROM"));
+    fn what_is_missing_or_wrong_is_named() {
+        for (pairs, named) in [
+            (&[][..], "SMTP-SERVER"),
+            (&[("SMTP-PORT", "x")], "SMTP-PORT"),
+            (&[("SMTP-USERNAME", "joe")], "SMTP-FROM"),
+            (&[("SMTP-FROM", "joe")], "SMTP-FROM"),
+            (&[("SMTP-FROM", "a@b.example"), ("SMTP-USERNAME", "joe")], "SMTP-PASSWORD"),
+            (&[("SMTP-FROM", "a@b.example"), ("SMTP-HELO", "a b")], "SMTP-HELO"),
+            (&[("SMTP-FROM", "a@b.example"), ("SMTP-REPLY-TO", "b")], "SMTP-REPLY-TO"),
+            (&[("SMTP-FROM", "a@b.example"), ("SMTP-SECURITY", "ssl")], "SMTP-SECURITY"),
+            (&[("SMTP-FROM", "a@b.example"), ("SMTP-SECURITY", "none")], "email.allow_plaintext"),
+        ] {
+            let server = if pairs.is_empty() { &[][..] } else { &[("SMTP-SERVER", "mail.example.com")] };
+            let said = of(&[server, pairs].concat()).unwrap_err();
+            assert!(said.contains(named), "{pairs:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn mail_goes_readable_only_to_this_machine_or_where_that_is_allowed() {
+        let none = |host: &'static str| {
+            [("SMTP-SERVER", host), ("SMTP-FROM", "a@b.example"), ("SMTP-SECURITY", "none")]
+        };
+        for host in ["127.0.0.1", "::1", "localhost", "127.8.8.8"] {
+            assert!(of(&none(host)).is_ok(), "{host}");
+        }
+        for host in ["10.0.0.1", "localhost.example.com", "127.0.0.1.example.com", "mail"] {
+            assert!(of(&none(host)).is_err(), "{host}");
+        }
+        let allowed = Access { allow_plaintext: true, ..Access::default() };
+        assert!(with(&allowed, &none("10.0.0.1")).is_ok());
     }
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _};
@@ -20,6 +21,7 @@ pub mod inbox;
 #[cfg(feature = "render")]
 pub mod instances;
 pub mod leases;
+pub mod ledger;
 pub mod message_templates;
 pub mod message_types;
 pub mod messages;
@@ -90,6 +92,14 @@ pub async fn is_migrated(pool: &PgPool) -> Result<bool, sqlx::Error> {
         .fetch_one(pool)
         .await?;
     Ok(usize::try_from(applied) == Ok(MIGRATIONS.iter().count()))
+}
+
+/// The database's own time.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn now(pool: &PgPool) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(pool).await
 }
 
 fn migrator() -> Migrator {

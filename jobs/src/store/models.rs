@@ -57,6 +57,19 @@ pub async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<(Model, (String, S
     rows.into_iter().map(ModelRow::read).collect()
 }
 
+/// Whether this user may become `herald_reader`; `None`: there is no such role.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn reader_is_usable(executor: impl PgExecutor<'_>) -> Result<Option<bool>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select pg_catalog.pg_has_role(oid, 'member') as "usable!" from pg_catalog.pg_roles where rolname = $1"#,
+        READER
+    )
+    .fetch_optional(executor)
+    .await
+}
+
 /// Why a model was not registered.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {

@@ -2,9 +2,22 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 
-/// All keys that are set, with their values.
+/// One key of the registry. All keys that there are have a row, set or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// As in `SMTP-SERVER`.
+    pub key: String,
+    /// Sealed where the key is secret.
+    pub value: Option<String>,
+    /// What it is for.
+    pub description: String,
+    /// Its value is kept sealed, and never shown.
+    pub secret: bool,
+}
+
+/// All keys that are set, with their values; secrets are sealed.
 ///
 /// # Errors
 /// The database cannot be reached.
@@ -17,18 +30,41 @@ pub async fn all(executor: impl PgExecutor<'_>) -> Result<HashMap<String, String
     Ok(rows.into_iter().map(|row| (row.key, row.value)).collect())
 }
 
-/// Sets a key; `None` unsets it.
+/// All keys that there are, by name.
 ///
 /// # Errors
-/// The database cannot be reached, or refuses the key's form.
-pub async fn set(executor: impl PgExecutor<'_>, key: &str, value: Option<&str>) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into herald.registry (key, value) values ($1, $2)
-         on conflict (key) do update set value = excluded.value, updated_at = now()",
-        key,
-        value
+/// The database cannot be reached.
+pub async fn entries(executor: impl PgExecutor<'_>) -> Result<Vec<Entry>, sqlx::Error> {
+    sqlx::query_as!(
+        Entry,
+        r#"select key, nullif(value, '') as value, description, secret from herald.registry order by key"#
     )
-    .execute(executor)
+    .fetch_all(executor)
+    .await
+}
+
+/// Sets a key, a secret one to sealed text; `None` unsets it. Answers whether there is such a key.
+///
+/// # Errors
+/// The database cannot be reached, or refuses a secret that is not sealed.
+pub async fn set(executor: impl PgExecutor<'_>, key: &str, value: Option<&str>) -> Result<bool, sqlx::Error> {
+    let changed =
+        sqlx::query!("update herald.registry set value = $2, updated_at = now() where key = $1", key, value)
+            .execute(executor)
+            .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// The secrets that are set, as (key, sealed text), locked until the transaction ends.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn secrets(transaction: &mut PgConnection) -> Result<Vec<(String, String)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select key, value as "value!" from herald.registry
+           where secret and value is not null order by key for update"#
+    )
+    .fetch_all(transaction)
     .await?;
-    Ok(())
+    Ok(rows.into_iter().map(|row| (row.key, row.value)).collect())
 }

@@ -13,6 +13,7 @@ pub(super) async fn sign_in(
 ) -> Result<(), Fault> {
     let password = BASE64_STANDARD.encode(secret.expose());
     let token = BASE64_STANDARD.encode(format!("\0{user}\0{}", secret.expose()));
+    wire.mask([secret.expose().to_owned(), password.clone(), token.clone()]);
     let lines = if extensions.auth_plain {
         vec![format!("AUTH PLAIN {token}")]
     } else if extensions.auth_login {

@@ -12,9 +12,11 @@ mod connect;
 mod reply;
 mod server;
 mod session;
+mod trace;
 mod verdict;
 mod wire;
 
 pub use server::{Security, Server, Timeouts};
 pub use session::Session;
+pub use trace::Trace;
 pub use verdict::{Fault, FaultKind, Verdict};

@@ -6,7 +6,7 @@ use std::{
 use lettre::{Address, transport::smtp::extension::ClientId};
 
 use super::{
-    Fault, FaultKind, Security, Server, Verdict, auth, connect,
+    Fault, FaultKind, Security, Server, Trace, Verdict, auth, connect,
     reply::Reply,
     verdict::{After, Ending, Step},
     wire::{Lost, Unwritten, Wire},
@@ -41,17 +41,22 @@ pub(super) struct Extensions {
 impl Session {
     /// Connects, secures the connection, greets and signs in.
     pub async fn open(server: &Server) -> Result<Session, Fault> {
+        Session::open_traced(server, None).await
+    }
+
+    /// The same; `trace` is told the conversation.
+    pub async fn open_traced(server: &Server, trace: Option<Trace>) -> Result<Session, Fault> {
         let limit = server.timeouts.command;
         let hello = format!("EHLO {}", helo(server)?);
         let tcp = connect::tcp(server).await?;
         let mut wire = match server.security {
-            Security::None | Security::StartTls => Wire::new(Box::new(tcp), limit),
-            Security::Tls => Wire::new(connect::tls(server, Box::new(tcp)).await?, limit),
+            Security::None | Security::StartTls => Wire::new(Box::new(tcp), limit, trace.clone()),
+            Security::Tls => Wire::new(connect::tls(server, Box::new(tcp)).await?, limit, trace.clone()),
         };
         welcomed(server, wire.reply(limit).await)?;
         let mut extensions = Extensions::parse(&welcomed(server, wire.command(&hello).await)?);
         if server.security == Security::StartTls {
-            wire = start_tls(server, wire, &extensions).await?;
+            wire = start_tls(server, wire, &extensions, trace).await?;
             // What was offered before could have been anybody's offer (RFC 3207 section 4.2).
             extensions = Extensions::parse(&welcomed(server, wire.command(&hello).await)?);
         }
@@ -247,7 +252,12 @@ impl Extensions {
     }
 }
 
-async fn start_tls(server: &Server, mut wire: Wire, extensions: &Extensions) -> Result<Wire, Fault> {
+async fn start_tls(
+    server: &Server,
+    mut wire: Wire,
+    extensions: &Extensions,
+    trace: Option<Trace>,
+) -> Result<Wire, Fault> {
     let refused = |why: String| {
         let sentence = format!("The mail server {} cannot secure the connection: {why}", server.host);
         Fault::new(FaultKind::Tls, sentence)
@@ -260,7 +270,7 @@ async fn start_tls(server: &Server, mut wire: Wire, extensions: &Extensions) -> 
         return Err(refused(reply.to_string()));
     }
     let socket = wire.into_socket().ok_or_else(|| refused("it spoke before it was secure.".to_owned()))?;
-    Ok(Wire::new(connect::tls(server, socket).await?, server.timeouts.command))
+    Ok(Wire::new(connect::tls(server, socket).await?, server.timeouts.command, trace))
 }
 
 /// The reply, where it lets the opening go on.

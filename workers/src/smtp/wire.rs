@@ -6,7 +6,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::reply::{Reply, push_printable};
+use super::{
+    Trace,
+    reply::{Reply, push_printable},
+};
 
 /// Bytes of a message that are written in one go. A message up to this size leaves in one write with its final dot;
 /// of a longer one, a connection that breaks is noticed before the dot.
@@ -23,6 +26,7 @@ pub(super) struct Wire {
     out: Vec<u8>,
     /// How long a command with its reply, or a part of a message, may take.
     limit: Duration,
+    trace: Option<Trace>,
 }
 
 /// Why no reply came.
@@ -42,8 +46,8 @@ pub(super) enum Unwritten {
 }
 
 impl Wire {
-    pub(super) fn new(socket: Box<dyn Socket>, limit: Duration) -> Self {
-        Wire { stream: BufReader::with_capacity(2_048, socket), out: Vec::new(), limit }
+    pub(super) fn new(socket: Box<dyn Socket>, limit: Duration, trace: Option<Trace>) -> Self {
+        Wire { stream: BufReader::with_capacity(2_048, socket), out: Vec::new(), limit, trace }
     }
 
     /// The connection itself, to be wrapped in TLS; none when the server has sent what it was not asked for, which
@@ -52,8 +56,16 @@ impl Wire {
         self.stream.buffer().is_empty().then(|| self.stream.into_inner())
     }
 
+    /// Keeps these out of what a trace is told.
+    pub(super) fn mask(&mut self, secrets: impl IntoIterator<Item = String>) {
+        if let Some(trace) = &mut self.trace {
+            trace.mask(secrets);
+        }
+    }
+
     /// Writes one command and reads its reply.
     pub(super) async fn command(&mut self, words: &str) -> Result<Reply, Lost> {
+        self.tell(|trace| trace.said(words));
         self.out.clear();
         self.out.extend_from_slice(words.as_bytes());
         self.out.extend_from_slice(b"\r\n");
@@ -68,13 +80,17 @@ impl Wire {
 
     /// Reads a reply that may take this long.
     pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, Lost> {
-        timeout(limit, Reply::read(&mut self.stream)).await.unwrap_or(Err(Lost::TimedOut(limit)))
+        let reply =
+            timeout(limit, Reply::read(&mut self.stream)).await.unwrap_or(Err(Lost::TimedOut(limit)))?;
+        self.tell(|trace| trace.heard(reply.code, reply.lines()));
+        Ok(reply)
     }
 
     /// Writes a message, dots stuffed (RFC 5321 section 4.5.2), and its final dot.
     ///
     /// On an error the dot did not leave: it is the tail of the last write, so that write cannot have failed after it.
     pub(super) async fn message(&mut self, message: &[u8]) -> Result<(), Unwritten> {
+        self.tell(|trace| trace.said(&format!("({} bytes)\n.", message.len())));
         self.out.clear();
         for line in message.split_inclusive(|&byte| byte == b'\n') {
             if line.starts_with(b".") {
@@ -92,6 +108,12 @@ impl Wire {
         self.out.extend_from_slice(b".\r\n");
         self.expect_silence().await?;
         Ok(self.write_out().await?)
+    }
+
+    fn tell(&self, what: impl FnOnce(&Trace)) {
+        if let Some(trace) = &self.trace {
+            what(trace);
+        }
     }
 
     /// Fails when the server has hung up or spoken. It does not wait for that.

@@ -1,0 +1,173 @@
+//! What operators see of the ledger of copies, and do to it.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::address::Channel;
+use crate::deliver::{AttemptOutcome, DeliveryState};
+use crate::id::{DeliveryId, MessageId};
+
+/// Which copies to list; a filter that is `None` lets all pass.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// How they stand.
+    pub state: Option<DeliveryState>,
+    /// How they go out.
+    pub channel: Option<Channel>,
+    /// Whose copies they are.
+    pub message: Option<MessageId>,
+    /// Where to; upper and lower case are the same.
+    pub address: Option<String>,
+}
+
+/// One copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// Key.
+    pub id: Uuid,
+    /// The message that it is a copy of.
+    pub message_id: Uuid,
+    /// E-mail or SMS.
+    pub channel: Channel,
+    /// Where to; empty where the user has no such address.
+    pub address: String,
+    /// How it stands.
+    pub state: DeliveryState,
+    /// The last answer, or why nothing was sent.
+    pub reason: Option<String>,
+    /// Attempts that count.
+    pub attempts: i32,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When a pending copy is tried next.
+    pub next_attempt_at: DateTime<Utc>,
+    /// When it came to its end.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Its message is there.
+    pub has_message: bool,
+}
+
+/// Copies, newest first, at most `limit`.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn list(
+    executor: impl PgExecutor<'_>,
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<Copy>, sqlx::Error> {
+    let (state, channel) = (filter.state.map(DeliveryState::as_str), filter.channel.map(Channel::as_str));
+    let message = filter.message.map(|message| message.0);
+    sqlx::query_as!(
+        Copy,
+        r#"select d.id, message_id, channel, address, state, reason, attempts, created_at, next_attempt_at, finished_at,
+                  exists (select from herald.message m where m.id = message_id) as "has_message!"
+           from herald.delivery d
+           where ($1::text is null or state = $1) and ($2::text is null or channel = $2)
+             and ($3::uuid is null or message_id = $3) and ($4::text is null or lower(address) = lower($4))
+           order by id desc limit $5"#,
+        state,
+        channel,
+        message,
+        filter.address,
+        limit
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// One copy.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn find(executor: impl PgExecutor<'_>, id: DeliveryId) -> Result<Option<Copy>, sqlx::Error> {
+    sqlx::query_as!(
+        Copy,
+        r#"select d.id, message_id, channel, address, state, reason, attempts, created_at, next_attempt_at, finished_at,
+                  exists (select from herald.message m where m.id = message_id) as "has_message!"
+           from herald.delivery d where d.id = $1"#,
+        id.0
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// One attempt at a copy, with its times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimedAttempt {
+    /// From 1.
+    pub number: i32,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it was recorded.
+    pub finished_at: DateTime<Utc>,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// The server's reply code, where there was one.
+    pub code: Option<i32>,
+    /// The server's own words, or what went wrong here.
+    pub reply: String,
+}
+
+/// All attempts at one copy.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn attempts(
+    executor: impl PgExecutor<'_>,
+    id: DeliveryId,
+) -> Result<Vec<TimedAttempt>, sqlx::Error> {
+    sqlx::query_as!(
+        TimedAttempt,
+        "select number, started_at, finished_at, outcome, code, reply
+         from herald.delivery_attempt where delivery_id = $1 order by number",
+        id.0
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Lets a copy that failed, is unknown or was suppressed be tried again now. Answers whether it was such a copy, with an
+/// address and with its message still there.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn retry(
+    executor: impl PgExecutor<'_>,
+    id: DeliveryId,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let retried = sqlx::query!(
+        "update herald.delivery d
+         set state = 'pending', next_attempt_at = $2, pushed_at = null, finished_at = null
+         where id = $1 and state in ('failed', 'unknown', 'suppressed') and address <> ''
+           and exists (select from herald.message m where m.id = message_id)",
+        id.0,
+        now
+    )
+    .execute(executor)
+    .await?;
+    Ok(retried.rows_affected() == 1)
+}
+
+/// Withdraws a copy that is pending: it is never sent. Answers whether it was such a copy.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn cancel(
+    executor: impl PgExecutor<'_>,
+    id: DeliveryId,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let cancelled = sqlx::query!(
+        "update herald.delivery
+         set state = 'cancelled', reason = 'Cancelled by an operator.', pushed_at = null, finished_at = $2
+         where id = $1 and state = 'pending'",
+        id.0,
+        now
+    )
+    .execute(executor)
+    .await?;
+    Ok(cancelled.rows_affected() == 1)
+}
