@@ -112,7 +112,8 @@ impl Templates {
         let jobs = jobs.clone();
         // Rendering is work: it holds up no connection and no other task.
         let rendered = tokio::task::spawn_blocking(move || render(tasks, &jobs, &functions, now));
-        Ok(rendered.await.unwrap_or_default())
+        // It ends early only with the process: the jobs are handed back.
+        rendered.await.map_err(|_| sqlx::Error::WorkerCrashed)
     }
 
     /// What each of these messages is rendered from.
