@@ -17,6 +17,7 @@ mod stories {
     mod metadata;
     mod models;
     mod purge;
+    mod registering;
     mod registry;
     mod relay;
     mod templates;
