@@ -125,7 +125,10 @@ async fn models(wiring: &Wiring) -> Finding {
             Wrong("models: this user may not become herald_reader: grant herald_reader to it".into())
         }
         Ok(None) => {
-            Wrong("models: the role herald_reader is missing: create role herald_reader nologin".into())
+            Wrong(
+                "models: the role herald_reader is missing: `herald model add --replace` makes it, and grants what a model reads"
+                    .into(),
+            )
         }
         Err(error) => Wrong(format!("models: roles cannot be read ({error})")),
     }
