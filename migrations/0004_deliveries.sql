@@ -72,4 +72,14 @@ insert into herald.registry (key, secret, description) values
     ('SMTP-SECURITY', false, 'starttls (default), tls, or none'),
     ('SMTP-FROM', false, 'Sender address; SMTP-USERNAME where that is an address'),
     ('SMTP-REPLY-TO', false, 'Where answers to mails go; unset: to the sender address'),
-    ('SMTP-HELO', false, 'Name to greet the SMTP server with; unset: the name of this machine');
+    ('SMTP-HELO', false, 'Name to greet the SMTP server with; unset: the name of this machine'),
+    ('SMS-PROVIDER', false, 'off (default), twilio or http'),
+    ('SMS-FROM', false, 'Sender of SMS: a number, a name, or a Twilio messaging service'),
+    ('SMS-ACCOUNT', false, 'Account at Twilio'),
+    ('SMS-PASSWORD', true, 'Twilio''s auth token; for http, what #password# in SMS-HEADERS stands for'),
+    ('SMS-URL', false, 'http: where messages are posted to; twilio: instead of its own address'),
+    ('SMS-METHOD', false, 'http: POST (default) or PUT'),
+    ('SMS-HEADERS', false, 'http: one "Name: value" a line'),
+    ('SMS-BODY', false, 'http: a JSON document, or a form as a=b&c=d, with #to#, #from#, #text# and #id# in its values'),
+    ('SMS-ID', false, 'http: where the message''s id stands in the answer, as a JSON pointer'),
+    ('SMS-MAX-SEGMENTS', false, 'Longer texts are cut to so many SMS; 6 where unset');

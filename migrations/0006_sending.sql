@@ -214,6 +214,7 @@ declare
     mode      text := lower(btrim(email_mode));
     channel   text;
     sent_with boolean;
+    is_off    boolean;
     -- Row headers hold the lower half of a transaction's number.
     this_xact bigint := pg_current_xact_id()::text::bigint;
 begin
@@ -240,14 +241,16 @@ begin
     else
         raise exception 'message_id: there is no message %', message_id using errcode = 'invalid_parameter_value';
     end if;
+    is_off := channel = 'sms' and not exists (
+        select from herald.registry r where r.key = 'SMS-PROVIDER' and coalesce(nullif(btrim(r.value), ''), 'off') <> 'off');
     insert into herald.delivery (id, message_id, channel, address, mode, with_message, lane, state, reason,
                                  next_attempt_at, created_at, finished_at)
     values (herald.uuid_v7(), message_id, channel, reference, mode, sent_with,
             coalesce((select o.lane from herald.outbox o where o.id = message_id),
                      (select m.lane from herald.message m where m.id = message_id)),
-            case when channel = 'sms' then 'suppressed' else 'pending' end,
-            case when channel = 'sms' then 'SMS is off' end,
-            now(), now(), case when channel = 'sms' then now() end)
+            case when is_off then 'suppressed' else 'pending' end,
+            case when is_off then 'SMS is off' end,
+            now(), now(), case when is_off then now() end)
     on conflict on constraint delivery_one_copy do nothing;
 end $$;
 

@@ -23,6 +23,7 @@ pub struct Config {
     pub worker: Worker,
     pub secrets: Secrets,
     pub email: Email,
+    pub sms: Sms,
     pub templates: Templates,
     pub periodic: Periodic,
     pub log: Log,
@@ -89,6 +90,14 @@ pub struct Secrets {
 pub struct Email {
     pub allow_plaintext: bool,
     pub message_id_domain: String,
+}
+
+/// `[sms]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
+pub struct Sms {
+    pub allow_private: bool,
 }
 
 /// `[templates]`

@@ -67,6 +67,7 @@ impl Wiring {
             takeover_after: Duration::try_from_secs_f64(worker.takeover_after)
                 .context("worker.takeover_after")?,
             grace: Duration::from_secs(worker.grace),
+            allow_private_sms: self.config.sms.allow_private,
             functions_dir: self.functions_dir(),
             message_id_domain: (!domain.is_empty()).then(|| domain.clone()),
             registry: self.registry_access()?,

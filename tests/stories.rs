@@ -20,5 +20,6 @@ mod stories {
     mod registering;
     mod registry;
     mod relay;
+    mod sms;
     mod templates;
 }

@@ -3,6 +3,7 @@
 pub use herald_queue::{Depth, QueueError};
 use herald_queue::{Options, Queue, Redis};
 
+use crate::address::Channel;
 use crate::deliver::DeliverJob;
 use crate::message_type::Lane;
 use crate::periodic::PeriodicJob;
@@ -44,6 +45,8 @@ pub struct Queues {
     pub send: Lanes<SendJob>,
     /// Copies on their way out by e-mail.
     pub email: Lanes<DeliverJob>,
+    /// Copies on their way out by SMS.
+    pub sms: Lanes<DeliverJob>,
     /// What the schedule starts.
     pub periodic: Queue<PeriodicJob>,
 }
@@ -54,8 +57,22 @@ impl Queues {
         Self {
             send: Lanes::new(&redis, "send", options),
             email: Lanes::new(&redis, "email", options),
+            sms: Lanes::new(&redis, "sms", options),
             periodic: Queue::new(&redis, "periodic", options.clone()),
             redis,
         }
+    }
+
+    /// Those of a channel's copies.
+    pub fn copies(&self, channel: Channel) -> &Lanes<DeliverJob> {
+        match channel {
+            Channel::Email => &self.email,
+            Channel::Sms => &self.sms,
+        }
+    }
+
+    /// Those of copies, of every channel and lane.
+    pub fn all_copies(&self) -> impl Iterator<Item = &Queue<DeliverJob>> {
+        Channel::ALL.iter().flat_map(|&channel| self.copies(channel).iter().map(|(_, queue)| queue))
     }
 }

@@ -1,5 +1,7 @@
 //! How many SMS a text takes.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// The basic characters of the GSM 7-bit alphabet (3GPP TS 23.038, 6.2.1).
@@ -32,6 +34,20 @@ pub fn segments(text: &str) -> Segments {
     }
 }
 
+/// What ends a text that was cut: of the basic alphabet, so that the rest keeps its encoding.
+const CUT: &str = "...";
+
+/// `text`, or as much of it as `most` SMS hold with `...` behind it.
+pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if segments(text).count <= most {
+        return Cow::Borrowed(text);
+    }
+    let ends: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+    let fits = ends.partition_point(|&end| segments(&format!("{}{CUT}", &text[..end])).count <= most);
+    let end = fits.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
+    Cow::Owned(format!("{}{CUT}", text[..end].trim_end()))
+}
+
 fn count(encoding: &'static str, widths: &[usize], alone: usize, together: usize) -> Segments {
     let units = widths.iter().sum();
     if units <= alone {
@@ -46,6 +62,20 @@ fn count(encoding: &'static str, widths: &[usize], alone: usize, together: usize
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_visibly() {
+        assert_eq!(cut("short", 1), "short");
+        let long = "word ".repeat(100);
+        let short = cut(&long, 2);
+        assert!(short.ends_with("word...") && segments(&short).count == 2, "{short}");
+        assert!(short.len() > 295, "{}", short.len());
+        let wide = "😀".repeat(200);
+        assert_eq!(segments(&cut(&wide, 1)).count, 1);
+        // What comes late may change the alphabet: what is kept decides.
+        let late = format!("{}ł", "a".repeat(320));
+        assert_eq!(segments(&cut(&late, 2)), Segments { encoding: "GSM-7", units: 306, count: 2 });
+    }
 
     #[test]
     fn texts_are_counted_by_their_alphabet() {

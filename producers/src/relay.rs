@@ -13,7 +13,7 @@ use herald_jobs::message_type::Lane;
 use herald_jobs::queues::Queues;
 use herald_jobs::send::{Origin, RawSendJob};
 use herald_jobs::store;
-use herald_jobs::store::outbox::Pushable;
+use herald_jobs::store::outbox::{LaneWork, Pushable};
 use herald_queue::{Job, Queue, QueueError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -110,7 +110,7 @@ impl Relay {
     pub async fn push_due(&self) -> Result<usize, RelayError> {
         let mut pushed = 0;
         let now = self.clock.now();
-        for (lane, sends, emails) in store::outbox::lanes_with_work(&self.pool, now).await? {
+        for LaneWork { lane, sends, copies } in store::outbox::lanes_with_work(&self.pool, now).await? {
             if sends {
                 let queue = self.sends(lane);
                 let room = self.room(&queue).await?;
@@ -119,12 +119,11 @@ impl Relay {
                     pushed += self.push_sends(&queue, rows).await?;
                 }
             }
-            if emails {
-                let queue = self.queues.email.lane(lane);
+            for channel in copies {
+                let queue = self.queues.copies(channel).lane(lane);
                 let room = self.room(queue).await?;
                 if room > 0 {
-                    let ids =
-                        store::deliveries::take_unpushed(&self.pool, Channel::Email, lane, now, room).await?;
+                    let ids = store::deliveries::take_unpushed(&self.pool, channel, lane, now, room).await?;
                     pushed += push_copies(queue, ids).await?;
                 }
             }
@@ -153,13 +152,15 @@ impl Relay {
                     break;
                 }
             }
-            let queue = self.queues.email.lane(lane);
-            while let Some((age, room)) = self.age_of_lost(queue).await? {
-                let ids = store::deliveries::take_lost(&self.pool, Channel::Email, lane, age, room).await?;
-                let found = ids.len() as u64;
-                lost += push_copies(queue, ids).await?;
-                if found < ROUND {
-                    break;
+            for &channel in Channel::ALL {
+                let queue = self.queues.copies(channel).lane(lane);
+                while let Some((age, room)) = self.age_of_lost(queue).await? {
+                    let ids = store::deliveries::take_lost(&self.pool, channel, lane, age, room).await?;
+                    let found = ids.len() as u64;
+                    lost += push_copies(queue, ids).await?;
+                    if found < ROUND {
+                        break;
+                    }
                 }
             }
         }

@@ -5,12 +5,14 @@
 
 mod behaviour;
 mod conversation;
+mod gateway;
 mod lines;
 mod mailbox;
 mod server;
 mod show;
 
 pub use behaviour::{Behaviour, Deed, Phase, Rule, When};
+pub use gateway::{Answer, Caught, Gateway};
 pub use mailbox::{Attempt, Mail, Mailbox};
 pub use server::{Catcher, Settings, Traffic};
 pub use show::{Attachment, Shown, show};

@@ -59,7 +59,7 @@ async fn list(wiring: &Wiring) -> Result<()> {
     for (_, queue) in wiring.queues.send.iter() {
         list_queue(queue).await?;
     }
-    for (_, queue) in wiring.queues.email.iter() {
+    for queue in wiring.queues.all_copies() {
         list_queue(queue).await?;
     }
     list_queue(&wiring.queues.periodic).await
@@ -78,7 +78,7 @@ async fn replay(wiring: &Wiring, id: &str) -> Result<()> {
         for (_, queue) in wiring.queues.send.iter() {
             replayed += replay_queue(queue).await?;
         }
-        for (_, queue) in wiring.queues.email.iter() {
+        for queue in wiring.queues.all_copies() {
             replayed += replay_queue(queue).await?;
         }
         replayed + replay_queue(&wiring.queues.periodic).await?
@@ -118,7 +118,7 @@ async fn of_queue(wiring: &Wiring, name: &str, entry: &str, again: bool) -> Resu
             return one(queue, entry, again).await;
         }
     }
-    for (_, queue) in wiring.queues.email.iter() {
+    for queue in wiring.queues.all_copies() {
         if queue.name() == name {
             return one(queue, entry, again).await;
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use herald::catcher::{Catcher, Settings};
+use herald::catcher::{Catcher, Gateway, Settings};
 use herald::private::Redis;
 use herald_jobs::address::Username;
 use herald_jobs::authoring::Authoring;
@@ -153,8 +153,7 @@ impl Herald {
         }
         let waits: bool = sqlx::query_scalar(
             "select exists (select from herald.outbox where failed_at is null and due_at <= $1)
-                 or exists (select from herald.delivery where channel = 'email'
-                            and (state = 'sending' or state = 'pending' and next_attempt_at <= $1))",
+                 or exists (select from herald.delivery where (state = 'sending' or state = 'pending' and next_attempt_at <= $1))",
         )
         .bind(self.clock.now())
         .fetch_one(&self.pool)
@@ -169,7 +168,7 @@ impl Herald {
         sqlx::query_scalar(
             "select (select count(*) from herald.outbox where failed_at is null and due_at <= $1)
                   + (select count(*) from herald.delivery
-                     where channel = 'email' and (state = 'sending' or state = 'pending' and next_attempt_at <= $1))",
+                     where (state = 'sending' or state = 'pending' and next_attempt_at <= $1))",
         )
         .bind(self.clock.now())
         .fetch_one(&self.pool)
@@ -187,7 +186,7 @@ impl Herald {
         for (_, queue) in self.queues.send.iter() {
             depths.push(depth(queue).await);
         }
-        for (_, queue) in self.queues.email.iter() {
+        for queue in self.queues.all_copies() {
             depths.push(depth(queue).await);
         }
         depths
@@ -201,7 +200,7 @@ impl Herald {
         for (_, queue) in self.queues.send.iter() {
             dead.extend(queue.dead(None, 1_000).await.unwrap().into_iter().map(|entry| entry.reason));
         }
-        for (_, queue) in self.queues.email.iter() {
+        for queue in self.queues.all_copies() {
             dead.extend(queue.dead(None, 1_000).await.unwrap().into_iter().map(|entry| entry.reason));
         }
         dead.extend(self.queues.periodic.dead(None, 1_000).await.unwrap().into_iter().map(|it| it.reason));
@@ -300,6 +299,20 @@ impl Herald {
         ])
         .await;
         catcher
+    }
+
+    /// Starts an SMS gateway, and sends all SMS to it as JSON.
+    pub(crate) async fn sms_gateway(&self) -> Gateway {
+        let gateway = Gateway::start(self.clock.clone()).await.unwrap();
+        self.register(&[
+            ("SMS-PROVIDER", Some("http")),
+            ("SMS-URL", Some(&gateway.url())),
+            ("SMS-FROM", Some("Herald")),
+            ("SMS-BODY", Some(r##"{"to": "#to#", "from": "#from#", "text": "#text#", "ref": "#id#"}"##)),
+            ("SMS-ID", Some("/messages/0/id")),
+        ])
+        .await;
+        gateway
     }
 
     /// A connection that goes behind the queues' back.

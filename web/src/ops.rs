@@ -111,7 +111,7 @@ async fn of_redis(queues: &Queues) -> Result<(), herald_jobs::queues::QueueError
     for (_, queue) in queues.send.iter() {
         depth(queue.name(), &queue.depth().await?);
     }
-    for (_, queue) in queues.email.iter() {
+    for queue in queues.all_copies() {
         depth(queue.name(), &queue.depth().await?);
     }
     depth(queues.periodic.name(), &queues.periodic.depth().await?);

@@ -16,7 +16,7 @@ pub struct Options {
     pub batch: usize,
     /// Commits under way at once, for each lane.
     pub commits: usize,
-    /// SMTP sessions at once, for each lane.
+    /// SMTP sessions and SMS requests at once, for each lane.
     pub sessions: usize,
     /// Entries a lane may hold in Redis.
     pub max_depth: u64,
@@ -24,6 +24,8 @@ pub struct Options {
     pub takeover_after: Duration,
     /// How long running jobs may take to end when the process is told to stop.
     pub grace: Duration,
+    /// Whether an SMS gateway may have a private address.
+    pub allow_private_sms: bool,
     /// Where the functions of templates are; `None`: there are only those of package `std`.
     pub functions_dir: Option<PathBuf>,
     /// Domain of the Message-IDs; `None`: that of the sender address.
@@ -41,6 +43,7 @@ impl Default for Options {
             max_depth: 20_000,
             takeover_after: Duration::from_secs(30),
             grace: Duration::from_secs(30),
+            allow_private_sms: false,
             functions_dir: None,
             message_id_domain: None,
             registry: Access::default(),

@@ -5,28 +5,23 @@ use std::time::{Duration, Instant};
 
 use apalis::prelude::Data;
 use chrono::TimeDelta;
+use herald_jobs::address::Channel;
 use herald_jobs::clock::Clock;
 use herald_jobs::deliver::{self, AttemptOutcome, DeliverJob, LEASE_SECONDS};
-use herald_jobs::group_commit::{Commit, GroupCommit, is_outage};
-use herald_jobs::id::{self, DeliveryId};
+use herald_jobs::group_commit::GroupCommit;
+use herald_jobs::id::DeliveryId;
 use herald_jobs::message_type::OnUnknown;
-use herald_jobs::store::deliveries::{self, Claimed, Lease, Record};
+use herald_jobs::store::deliveries::{self, Claimed};
 use herald_queue::Failure;
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::ledger::{self, Entry, Ledger};
 use crate::mail;
 use crate::outcome::{failure, outage};
 use crate::sessions::Sessions;
 use crate::settings::{MailSettings, Registry};
 use crate::smtp::Verdict;
-
-/// How long a commit of the ledger is tried again while the database is away: less than the lease of what it records.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// The pause before the next try.
-const PAUSE: Duration = Duration::from_millis(200);
-/// Most claims and verdicts in one commit.
-const GROUP: usize = 200;
 
 /// What the e-mail handler of one lane needs.
 #[derive(Clone)]
@@ -51,7 +46,7 @@ impl DeliverContext {
         sessions: usize,
     ) -> Self {
         Self {
-            ledger: GroupCommit::spawn(Ledger { pool: pool.clone(), clock: clock.clone() }, GROUP),
+            ledger: ledger::spawn(pool.clone(), clock.clone()),
             sessions: Arc::new(Sessions::new(sessions)),
             ahead: Arc::new(Semaphore::new(sessions)),
             pool,
@@ -161,91 +156,13 @@ async fn record(
             return Ok(());
         }
     };
-    let now = context.clock.now();
-    let next = deliver::next(
-        outcome,
-        u32::try_from(copy.attempts).unwrap_or(0),
-        u32::try_from(copy.unknowns).unwrap_or(0),
-        copy.on_unknown == OnUnknown::RetryOnce,
-        copy.created_at,
-        now,
-        jitter(copy),
-    );
-    metrics::counter!("herald_deliveries_total", "channel" => "email", "outcome" => outcome.as_str())
-        .increment(1);
-    if outcome == AttemptOutcome::Sent {
-        tracing::debug!(delivery.id = %copy.id, message.id = %copy.message_id, "Delivered an e-mail");
-    } else {
-        tracing::info!(delivery.id = %copy.id, message.id = %copy.message_id, "An e-mail was {outcome}: {reply}");
-    }
-    let record = Record {
-        id: copy.id,
-        lease_token: copy.lease_token,
-        verdict: deliver::Verdict { outcome, code, reply: reply.clone() },
-        state: next.state,
-        next_attempt_at: next.at,
-        started_at,
-    };
+    let verdict = deliver::Verdict { outcome, code, reply: reply.clone() };
+    let again = copy.on_unknown == OnUnknown::RetryOnce;
+    let record = ledger::record(Channel::Email, copy, verdict, again, started_at, context.clock.now());
     context.ledger.submit(Entry::Record(record)).await.map_err(failure)?;
     if outcome == AttemptOutcome::Fault {
         // The copy waits in the ledger; the pause is for the channel.
         return Err(Failure::outage(reply));
     }
     Ok(())
-}
-
-/// From 0 to 1, different for each copy: retries of one moment do not come back as one.
-fn jitter(copy: &Claimed) -> f64 {
-    f64::from(copy.id.as_bytes()[15]) / 255.0
-}
-
-/// Concurrent verdicts and claims share one commit.
-struct Ledger {
-    pool: PgPool,
-    clock: Clock,
-}
-
-enum Entry {
-    /// Brings the copy, if it is there to be sent.
-    Claim(DeliveryId),
-    /// Brings nothing.
-    Record(Record),
-}
-
-impl Commit for Ledger {
-    type Item = Entry;
-    type Outcome = Option<Claimed>;
-
-    async fn commit(&self, entries: &[Entry]) -> Result<Vec<Option<Claimed>>, sqlx::Error> {
-        let (mut claims, mut records) = (Vec::new(), Vec::new());
-        for entry in entries {
-            match entry {
-                Entry::Claim(id) => claims.push(*id),
-                Entry::Record(record) => records.push(record),
-            }
-        }
-        let from = self.clock.now();
-        let lease = Lease { token: id::new(from), from, until: from + TimeDelta::seconds(LEASE_SECONDS) };
-        let begun = Instant::now();
-        // What was sent is on the wire already: its record is worth some patience.
-        let mut claimed = loop {
-            match deliveries::record_and_claim(&self.pool, &records, &claims, lease).await {
-                Err(error) if is_outage(&error) && begun.elapsed() < PATIENCE => {
-                    tracing::info!("Tries again to record {} e-mails: {error}", records.len());
-                    tokio::time::sleep(PAUSE).await;
-                }
-                claimed => break claimed?,
-            }
-        };
-        Ok(entries
-            .iter()
-            .map(|entry| match entry {
-                Entry::Claim(id) => {
-                    let position = claimed.iter().position(|copy| copy.id == id.0);
-                    position.map(|position| claimed.swap_remove(position))
-                }
-                Entry::Record(_) => None,
-            })
-            .collect())
-    }
 }

@@ -1,11 +1,12 @@
 //! What happens to a job.
 //!
 //! [`run`] is the list of all workers. Each queue's handler stands in the file of its name: [`send`] puts messages into
-//! inboxes, [`deliver`] sends copies out, [`periodic`] runs what the schedule started.
+//! inboxes, [`deliver`] sends copies out by e-mail, [`sms`] by SMS, [`periodic`] runs what the schedule started.
 
 pub mod check;
 mod context;
 pub mod deliver;
+mod ledger;
 pub mod mail;
 mod outcome;
 pub mod periodic;
@@ -13,6 +14,7 @@ mod register;
 pub mod send;
 pub mod sessions;
 pub mod settings;
+pub mod sms;
 pub mod smtp;
 pub mod templates;
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apalis::prelude::{WorkerBuilder, WorkerBuilderExt};
+use herald_jobs::address::Channel;
 use herald_jobs::message_type::Lane;
 use herald_producers::directory::Directory;
 use herald_producers::push::Pusher;
@@ -18,6 +19,7 @@ use crate::deliver::{DeliverContext, email};
 use crate::periodic::periodic;
 use crate::send::{SendContext, record_dead, send};
 use crate::settings::Registry;
+use crate::sms::{SmsContext, sms};
 use crate::templates::Templates;
 
 /// Copies under way for each SMTP session.
@@ -63,13 +65,11 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
     let (tasks, handles) = (JoinSet::new(), Vec::new());
     let mut crew = Crew { tasks, handles, stop: stop.child_token(), place: Handle::current() };
 
-    let emails: Arc<HashMap<Lane, Pusher<_>>> = Arc::new(
-        queues
-            .email
-            .iter()
-            .map(|(lane, queue)| (lane, Pusher::spawn(queue.clone(), options.max_depth)))
-            .collect(),
-    );
+    let channels = Channel::ALL.iter().flat_map(|&channel| {
+        let lanes = queues.copies(channel).iter();
+        lanes.map(move |(lane, queue)| ((channel, lane), Pusher::spawn(queue.clone(), options.max_depth)))
+    });
+    let copies: Arc<HashMap<(Channel, Lane), Pusher<_>>> = Arc::new(channels.collect());
     let registry = Arc::new(Registry::new(pool.clone(), options.registry.clone()));
     let mut senders = Vec::new();
 
@@ -99,7 +99,8 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
             directory: directory.clone(),
             templates: templates.clone(),
             clock: clock.clone(),
-            emails: emails.clone(),
+            registry: registry.clone(),
+            copies: copies.clone(),
         };
         let batches = WorkerOptions {
             // Bulk leaves the other processors to what somebody waits for.
@@ -127,6 +128,16 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
             ..WorkerOptions::default()
         };
         employ!(crew, queues.email.lane(lane), worker, sessions, data, email);
+
+        let data = SmsContext::new(pool.clone(), clock.clone(), registry.clone(), options.allow_private_sms)
+            .map_err(|error| WorkerDied { name: "of SMS".into(), reason: error.to_string() })?;
+        let requests = WorkerOptions {
+            concurrency: options.sessions,
+            prefetch: Some(options.sessions),
+            takeover_after: options.takeover_after,
+            ..WorkerOptions::default()
+        };
+        employ!(crew, queues.sms.lane(lane), worker, requests, data, sms);
     }
 
     let one =

@@ -23,6 +23,7 @@ use herald_queue::{Batch, DeadDecision, DeadJob, Failure, Outcome};
 use sqlx::PgPool;
 
 use crate::outcome::{failure, outage};
+use crate::settings::Registry;
 use crate::templates::{Made, Templates, Unmade};
 
 /// How much of a reason is kept, in characters.
@@ -39,8 +40,10 @@ pub struct SendContext {
     pub templates: Templates,
     /// Tells when copies were made.
     pub clock: Clock,
-    /// Where the ids of copies go, by lane (a send may leave its type's lane).
-    pub emails: Arc<HashMap<Lane, Pusher<DeliverJob>>>,
+    /// What the channels are set to.
+    pub registry: Arc<Registry>,
+    /// Where the ids of copies go (a send may leave its type's lane).
+    pub copies: Arc<HashMap<(Channel, Lane), Pusher<DeliverJob>>>,
 }
 
 /// Puts a batch of messages into their inboxes by one commit. Greedy: what came in while the last commit ran is the next
@@ -66,10 +69,10 @@ pub async fn send(batch: Batch<SendJob>, context: Data<SendContext>) -> Result<V
             rows.push(row);
         }));
     }
+    suppress_sms_while_off(&context, &mut rows).await.map_err(outage)?;
     for row in &mut rows {
-        if let Some(pusher) = context.emails.get(&row.lane) {
-            row.pushed = !pusher.is_deep();
-        }
+        let pushers = Channel::ALL.iter().filter_map(|&channel| context.copies.get(&(channel, row.lane)));
+        row.pushed = !pushers.into_iter().any(Pusher::is_deep);
     }
     let group = Insert { pool: context.pool.clone() };
     for (outcome, position) in group_commit::settle(&group, &rows).await.into_iter().zip(positions) {
@@ -199,7 +202,7 @@ fn copies(
             address: address.cloned(),
             display_name: user.display_name.clone(),
             mode: EmailMode::To,
-            suppressed: if address.is_none() { Some(missing) } else { suppressed(channel) },
+            suppressed: address.is_none().then_some(missing),
         });
     };
     if matches!(kind.external_delivery, ExternalDelivery::Email | ExternalDelivery::Both) {
@@ -214,23 +217,31 @@ fn copies(
         address: Some(contact.address),
         display_name: String::new(),
         mode: contact.mode,
-        suppressed: suppressed(contact.channel),
+        suppressed: None,
     }));
     Ok(copies)
 }
 
-fn suppressed(channel: Channel) -> Option<&'static str> {
-    (channel == Channel::Sms).then_some("SMS is off")
+/// Nobody has turned it on.
+pub(crate) const SMS_IS_OFF: &str = "SMS is off";
+
+async fn suppress_sms_while_off(context: &SendContext, rows: &mut [NewRow]) -> Result<(), sqlx::Error> {
+    let by_sms = |copy: &&mut NewCopy| copy.channel == Channel::Sms && copy.suppressed.is_none();
+    let mut copies = rows.iter_mut().flat_map(|row| &mut row.copies).filter(by_sms).peekable();
+    if copies.peek().is_some() && matches!(*context.registry.sms().await?, Ok(None)) {
+        copies.for_each(|copy| copy.suppressed = Some(SMS_IS_OFF));
+    }
+    Ok(())
 }
 
 /// Hands the copies that were just committed to their workers.
 async fn push_copies(context: &SendContext, rows: &[NewRow]) {
-    for (lane, pusher) in context.emails.iter() {
+    for ((channel, lane), pusher) in context.copies.iter() {
         let jobs: Vec<DeliverJob> = rows
             .iter()
             .filter(|row| row.lane == *lane && row.pushed)
             .flat_map(|row| &row.copies)
-            .filter(|copy| copy.channel == Channel::Email && copy.suppressed.is_none())
+            .filter(|copy| copy.channel == *channel && copy.suppressed.is_none())
             .map(|copy| DeliverJob { id: copy.id })
             .collect();
         if !jobs.is_empty() {

@@ -1,4 +1,4 @@
-//! Mail settings, as the Application Registry has them now.
+//! Settings of the channels, as the Application Registry has them now.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,6 +10,7 @@ use herald_jobs::store;
 use lettre::Address;
 use sqlx::PgPool;
 
+use crate::sms::{self, SmsSettings};
 use crate::smtp::{Security, Server, Timeouts};
 
 /// How long settings are trusted before they are read again.
@@ -35,7 +36,10 @@ pub struct Access {
     pub allow_plaintext: bool,
 }
 
-/// The registry's mail settings, kept for a second.
+/// What the registry says of SMS: `None` while it is off, or a sentence that says what is missing or wrong.
+pub type SmsOrNone = Result<Option<SmsSettings>, String>;
+
+/// The registry's settings, kept for a second.
 pub struct Registry {
     pool: PgPool,
     access: Access,
@@ -46,6 +50,7 @@ pub struct Registry {
 struct Read {
     at: Instant,
     mail: Arc<Result<MailSettings, String>>,
+    sms: Arc<SmsOrNone>,
 }
 
 impl Registry {
@@ -54,19 +59,33 @@ impl Registry {
         Self { pool, access, read: Mutex::new(None) }
     }
 
-    /// The settings, or a sentence that says what is missing or wrong.
+    /// The mail settings, or a sentence that says what is missing or wrong.
     ///
     /// # Errors
     /// The database cannot be reached.
     pub async fn mail(&self) -> Result<Arc<Result<MailSettings, String>>, sqlx::Error> {
+        Ok(self.read().await?.mail)
+    }
+
+    /// What it says of SMS.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn sms(&self) -> Result<Arc<SmsOrNone>, sqlx::Error> {
+        Ok(self.read().await?.sms)
+    }
+
+    async fn read(&self) -> Result<Read, sqlx::Error> {
         let known = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known.filter(|known| known.at.elapsed() < TRUSTED) {
-            return Ok(known.mail);
+            return Ok(known);
         }
         let at = Instant::now();
-        let mail = Arc::new(mail(&store::registry::all(&self.pool).await?, &self.access));
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(Read { at, mail: mail.clone() });
-        Ok(mail)
+        let values = store::registry::all(&self.pool).await?;
+        let mail = Arc::new(mail(&values, &self.access));
+        let read = Read { at, mail, sms: Arc::new(sms::read(&values, &self.access.keys)) };
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(read.clone());
+        Ok(read)
     }
 }
 

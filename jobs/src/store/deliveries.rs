@@ -181,6 +181,8 @@ pub async fn expire_leases(executor: impl PgExecutor<'_>, now: DateTime<Utc>) ->
     let expired = sqlx::query!(
         r#"with silent as materialized (
              select id, unknowns = 0
+                        -- An SMS is never sent again blindly.
+                        and channel = 'email'
                         and coalesce((select m.on_unknown = $2 from herald.message m where m.id = message_id), false) as again
              from herald.delivery
              where state = 'sending' and lease_until < $1
@@ -306,6 +308,22 @@ pub struct Delivery {
     pub attempts: i32,
     /// When a pending copy is tried again.
     pub next_attempt_at: DateTime<Utc>,
+}
+
+/// A pending copy that will not be sent after all, and why. Nothing happens to one in another state.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn suppress(executor: impl PgExecutor<'_>, id: DeliveryId, reason: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update herald.delivery set state = 'suppressed', reason = $2, finished_at = now(), pushed_at = null
+         where id = $1 and state = 'pending'",
+        id.0,
+        reason
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
 }
 
 /// All copies of a message.

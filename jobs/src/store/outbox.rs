@@ -214,6 +214,17 @@ pub struct Pushable {
     pub payload: String,
 }
 
+/// What is due in a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneWork {
+    /// Which.
+    pub lane: Lane,
+    /// Sends are.
+    pub sends: bool,
+    /// Copies are, of these channels.
+    pub copies: Vec<Channel>,
+}
+
 /// The lanes in which something has yet to be pushed and is due at `now`: sends, and copies by e-mail.
 ///
 /// # Errors
@@ -221,7 +232,7 @@ pub struct Pushable {
 pub async fn lanes_with_work(
     executor: impl PgExecutor<'_>,
     now: DateTime<Utc>,
-) -> Result<Vec<(Lane, bool, bool)>, sqlx::Error> {
+) -> Result<Vec<LaneWork>, sqlx::Error> {
     let lanes: Vec<&str> = Lane::ALL.iter().map(|lane| lane.as_str()).collect();
     // A minimum is one step into the index. `exists` was planned as a scan of all that waits.
     let rows = sqlx::query!(
@@ -230,14 +241,27 @@ pub async fn lanes_with_work(
                             where o.lane = l.lane and pushed_at is null and failed_at is null) <= $2, false) as "sends!",
                   coalesce((select min(next_attempt_at) from herald.delivery d
                             where channel = 'email' and d.lane = l.lane and state = 'pending' and pushed_at is null) <= $2, false)
-                      as "emails!"
+                      as "emails!",
+                  coalesce((select min(next_attempt_at) from herald.delivery d
+                            where channel = 'sms' and d.lane = l.lane and state = 'pending' and pushed_at is null) <= $2, false)
+                      as "sms!"
            from unnest($1::text[]) as l(lane)"#,
         &lanes as &[&str],
         now
     )
     .fetch_all(executor)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.lane.into(), row.sends, row.emails)).collect())
+    let work = |channels: [(Channel, bool); 2]| {
+        channels.into_iter().filter_map(|(channel, due)| due.then_some(channel)).collect()
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| LaneWork {
+            lane: row.lane.into(),
+            sends: row.sends,
+            copies: work([(Channel::Email, row.emails), (Channel::Sms, row.sms)]),
+        })
+        .collect())
 }
 
 /// Rows that have yet to be pushed and are due at `now`, at most `limit`; counts them as pushed.

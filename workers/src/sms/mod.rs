@@ -1,0 +1,102 @@
+//! Sends copies out by SMS. What is not certain to have failed is never sent again.
+
+mod guard;
+mod provider;
+mod settings;
+
+use std::sync::Arc;
+
+use apalis::prelude::Data;
+use chrono::TimeDelta;
+use herald_jobs::address::Channel;
+use herald_jobs::clock::Clock;
+use herald_jobs::deliver::{AttemptOutcome, DeliverJob};
+use herald_jobs::group_commit::GroupCommit;
+use herald_jobs::sms::cut;
+use herald_jobs::store;
+use herald_jobs::store::deliveries::Claimed;
+use herald_queue::Failure;
+use reqwest::Client;
+use sqlx::PgPool;
+
+use crate::ledger::{self, Entry, Ledger};
+use crate::outcome::{failure, outage};
+use crate::settings::Registry;
+
+pub use self::provider::{Attempted, Sms, send};
+pub use self::settings::{Body, Gateway, Provider, SmsSettings, read};
+
+/// What the SMS handler of one lane needs.
+#[derive(Clone)]
+pub struct SmsContext {
+    pool: PgPool,
+    clock: Clock,
+    registry: Arc<Registry>,
+    client: Client,
+    ledger: GroupCommit<Ledger>,
+    allow_private: bool,
+}
+
+impl SmsContext {
+    /// A context over `pool`. Must be made inside a tokio runtime.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn new(
+        pool: PgPool,
+        clock: Clock,
+        registry: Arc<Registry>,
+        allow_private: bool,
+    ) -> Result<Self, reqwest::Error> {
+        let ledger = ledger::spawn(pool.clone(), clock.clone());
+        Ok(Self { pool, clock, registry, client: guard::client(allow_private)?, ledger, allow_private })
+    }
+}
+
+/// Claims the copy, hands it to the provider, records the outcome.
+///
+/// # Errors
+/// The database or the provider is not available, or SMS is not configured rightly: the copy waits, and the channel pauses.
+pub async fn sms(job: DeliverJob, context: Data<SmsContext>) -> Result<(), Failure> {
+    let settings = context.registry.sms().await.map_err(outage)?;
+    let settings = settings
+        .as_ref()
+        .as_ref()
+        .map_err(|missing| Failure::outage(format!("not configured: {missing}")))?;
+    let Some(settings) = settings else {
+        return store::deliveries::suppress(&context.pool, job.id, super::send::SMS_IS_OFF)
+            .await
+            .map_err(outage);
+    };
+    let url = match &settings.provider {
+        Provider::Twilio { url, .. } => url,
+        Provider::Http(gateway) => &gateway.url,
+    };
+    if let Some(problem) = guard::refusal(url, context.allow_private) {
+        return Err(Failure::outage(format!("not configured: SMS-URL: {problem}")));
+    }
+    let Some(copy) = context.ledger.submit(Entry::Claim(job.id)).await.map_err(failure)? else {
+        tracing::info!(delivery.id = %job.id, "The copy was sent before, or is not due");
+        return Ok(());
+    };
+    attempt(&copy, settings, &context).await
+}
+
+async fn attempt(copy: &Claimed, settings: &SmsSettings, context: &SmsContext) -> Result<(), Failure> {
+    let started_at = context.clock.now();
+    let (id, text) = (copy.id.simple().to_string(), cut(&copy.text, settings.most_segments));
+    let sms = Sms { id: &id, to: &copy.address, text: &text };
+    let Attempted { verdict, wait } = send(&context.client, settings, sms, started_at).await;
+    let now = context.clock.now();
+    let (outcome, reply) = (verdict.outcome, verdict.reply.clone());
+    let mut record = ledger::record(Channel::Sms, copy, verdict, false, started_at, now);
+    if let Some(wait) = wait.and_then(|wait| TimeDelta::from_std(wait).ok()) {
+        record.next_attempt_at = record.next_attempt_at.max(now + wait);
+    }
+    context.ledger.submit(Entry::Record(record)).await.map_err(failure)?;
+    if outcome == AttemptOutcome::Fault {
+        // The copy waits in the ledger; the pause is for the channel.
+        return Err(Failure::outage(reply));
+    }
+    Ok(())
+}
