@@ -124,7 +124,9 @@ async fn take(
     let status = |code| StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let id = format!("SM{number:08}");
     match answer {
-        Answer::Take => (StatusCode::CREATED, Json(json!({"sid": id, "messages": [{"id": id}]}))).into_response(),
+        Answer::Take => {
+            (StatusCode::CREATED, Json(json!({"sid": id, "messages": [{"id": id}]}))).into_response()
+        }
         Answer::Refuse(code) | Answer::TakeAndSay(code) => {
             (status(code), Json(json!({"message": "as I was told"}))).into_response()
         }
@@ -144,7 +146,9 @@ fn fields(content_type: Option<&str>, body: &[u8]) -> HashMap<String, String> {
         let document: Value = serde_json::from_slice(body).unwrap_or_default();
         let fields = document.as_object().cloned().unwrap_or_default().into_iter();
         return fields
-            .map(|(name, value)| (name.to_lowercase(), value.as_str().map_or(value.to_string(), str::to_owned)))
+            .map(|(name, value)| {
+                (name.to_lowercase(), value.as_str().map_or(value.to_string(), str::to_owned))
+            })
             .collect();
     }
     let pairs = url::form_urlencoded::parse(body);

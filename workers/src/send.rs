@@ -226,10 +226,13 @@ fn copies(
 pub(crate) const SMS_IS_OFF: &str = "SMS is off";
 
 async fn suppress_sms_while_off(context: &SendContext, rows: &mut [NewRow]) -> Result<(), sqlx::Error> {
-    let by_sms = |copy: &&mut NewCopy| copy.channel == Channel::Sms && copy.suppressed.is_none();
-    let mut copies = rows.iter_mut().flat_map(|row| &mut row.copies).filter(by_sms).peekable();
-    if copies.peek().is_some() && matches!(*context.registry.sms().await?, Ok(None)) {
-        copies.for_each(|copy| copy.suppressed = Some(SMS_IS_OFF));
+    let by_sms = |copy: &NewCopy| copy.channel == Channel::Sms && copy.suppressed.is_none();
+    if !rows.iter().flat_map(|row| &row.copies).any(by_sms) {
+        return Ok(());
+    }
+    if matches!(*context.registry.sms().await?, Ok(None)) {
+        let copies = rows.iter_mut().flat_map(|row| &mut row.copies);
+        copies.filter(|copy| by_sms(copy)).for_each(|copy| copy.suppressed = Some(SMS_IS_OFF));
     }
     Ok(())
 }

@@ -314,7 +314,11 @@ pub struct Delivery {
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn suppress(executor: impl PgExecutor<'_>, id: DeliveryId, reason: &str) -> Result<(), sqlx::Error> {
+pub async fn suppress(
+    executor: impl PgExecutor<'_>,
+    id: DeliveryId,
+    reason: &str,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update herald.delivery set state = 'suppressed', reason = $2, finished_at = now(), pushed_at = null
          where id = $1 and state = 'pending'",

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
+use crate::address::Channel;
 use crate::id::MessageId;
 use crate::message_type::Lane;
 

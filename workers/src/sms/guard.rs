@@ -14,7 +14,7 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_
 ///
 /// # Errors
 /// TLS cannot be set up.
-pub fn client(private: bool) -> Result<Client, reqwest::Error> {
+pub(super) fn client(private: bool) -> Result<Client, reqwest::Error> {
     let (connect, all) = PATIENCE;
     let builder = Client::builder()
         .user_agent(concat!("herald/", env!("CARGO_PKG_VERSION")))
@@ -26,7 +26,7 @@ pub fn client(private: bool) -> Result<Client, reqwest::Error> {
 }
 
 /// Why this address may not be asked; `None`: it may. A name is looked at when it is resolved.
-pub fn refusal(url: &Url, private: bool) -> Option<String> {
+pub(super) fn refusal(url: &Url, private: bool) -> Option<String> {
     let address = match url.host()? {
         url::Host::Domain(_) => return None,
         url::Host::Ipv4(address) => IpAddr::V4(address),

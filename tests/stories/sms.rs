@@ -1,0 +1,227 @@
+//! Copies by SMS, through a gateway that answers as it is told.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use herald::catcher::{Answer, Gateway};
+use herald_jobs::deliver::{AttemptOutcome, DeliveryState};
+use herald_jobs::message_type::ExternalDelivery;
+use herald_jobs::store::deliveries::Delivery;
+use herald_producers::{MessageId, NewContact, NewMessage};
+use herald_workers::Options;
+
+use crate::support::herald::{Story, Workers, message};
+
+/// Types that go out by SMS, and by both; ann has a mobile number.
+async fn with_sms_types() -> Story {
+    let story = Story::begin().await;
+    story.add_type("TEXT", |kind| kind.external_delivery = ExternalDelivery::Sms).await;
+    story.add_type("BOTH", |kind| kind.external_delivery = ExternalDelivery::Both).await;
+    story.execute("update herald.app_user set mobile = '+491701234567' where username = 'ann'").await;
+    story
+}
+
+async fn work(story: &Story) -> Workers {
+    story.work_with(Options { allow_private_sms: true, ..Options::default() }).await
+}
+
+async fn copy(story: &Story, message: MessageId) -> Delivery {
+    let [copy] = story.copies(message).await.try_into().unwrap();
+    copy
+}
+
+async fn send(story: &Story, text: &str) -> MessageId {
+    story.producer.send(message("ann", "TEXT", text)).await.unwrap()
+}
+
+fn texts(gateway: &Gateway) -> Vec<String> {
+    gateway.list().iter().map(|caught| caught.fields["text"].clone()).collect()
+}
+
+#[tokio::test]
+async fn c23_sms_is_off_until_one_setting_turns_it_on() {
+    let story = with_sms_types().await;
+    let workers = work(&story).await;
+    let off = send(&story, "nobody sends this").await;
+    story.drain().await;
+    let added = NewContact { contact_reference: "+491709999999".into(), email_mode: "To".into() };
+    story.producer.add_recipient(off, &added).await.unwrap();
+    let copies = story.copies(off).await;
+    assert_eq!(copies.len(), 2);
+    for copy in copies {
+        assert_eq!((copy.state, copy.reason.as_deref()), (DeliveryState::Suppressed, Some("SMS is off")));
+    }
+
+    let gateway = story.sms_gateway().await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let on = send(&story, "Order \"7\" is late: {#id#} \\ ü").await;
+    story.drain().await;
+    let [caught] = gateway.list().try_into().unwrap();
+    assert_eq!(caught.fields["to"], "+491701234567");
+    assert_eq!(
+        (caught.fields["from"].as_str(), caught.fields["text"].as_str()),
+        ("Herald", "Order \"7\" is late: {#id#} \\ ü")
+    );
+    let copy = copy(&story, on).await;
+    assert_eq!((copy.state, copy.reason.as_deref()), (DeliveryState::Sent, Some("SM00000001")));
+    assert_eq!(caught.fields["ref"], copy.id.simple().to_string());
+
+    // One that was accepted before it was turned off again is suppressed, too.
+    gateway.answer_next([Answer::Later(1)]);
+    let late = send(&story, "late").await;
+    story.drain().await;
+    story.register(&[("SMS-PROVIDER", Some("off"))]).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    story.clock.advance(TimeDelta::minutes(5));
+    story.drain().await;
+    assert_eq!(self::copy(&story, late).await.state, DeliveryState::Suppressed);
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c19_both_means_both_and_contacts_get_theirs_by_their_number() {
+    let story = with_sms_types().await;
+    let (catcher, gateway) = (story.mail_catcher().await, story.sms_gateway().await);
+    let workers = work(&story).await;
+    let contact = NewContact { contact_reference: "+4915112345678".into(), email_mode: "To".into() };
+    let both = NewMessage {
+        external_message: Some("outside".into()),
+        recipients: vec![contact.clone()],
+        ..message("ann", "BOTH", "inside")
+    };
+    let id = story.producer.send(both).await.unwrap();
+    story.drain().await;
+    let late = NewContact { contact_reference: "+4915198765432".into(), ..contact.clone() };
+    for contact in [&late, &late, &contact] {
+        story.producer.add_recipient(id, contact).await.unwrap();
+    }
+    story.drain().await;
+    assert_eq!(catcher.mailbox().list().len(), 1);
+    let mut numbers: Vec<_> = gateway.list().into_iter().map(|caught| caught.fields["to"].clone()).collect();
+    numbers.sort();
+    assert_eq!(numbers, ["+4915112345678", "+4915198765432", "+491701234567"]);
+    assert!(texts(&gateway).iter().all(|text| text == "outside"));
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn only_what_was_certainly_not_sent_is_sent_again() {
+    let story = with_sms_types().await;
+    let gateway = story.sms_gateway().await;
+    let workers = work(&story).await;
+    for (answer, outcome, state, taken) in [
+        (Answer::Take, AttemptOutcome::Sent, DeliveryState::Sent, 1),
+        (Answer::Refuse(400), AttemptOutcome::Refused, DeliveryState::Failed, 0),
+        (Answer::Refuse(503), AttemptOutcome::Deferred, DeliveryState::Pending, 0),
+        (Answer::Later(7_200), AttemptOutcome::Deferred, DeliveryState::Pending, 0),
+        (Answer::Refuse(500), AttemptOutcome::Unknown, DeliveryState::Unknown, 0),
+        (Answer::TakeAndSay(500), AttemptOutcome::Unknown, DeliveryState::Unknown, 1),
+        (Answer::TakeAndMumble, AttemptOutcome::Unknown, DeliveryState::Unknown, 1),
+    ] {
+        let before = gateway.list().len();
+        gateway.answer_next([answer]);
+        let id = send(&story, &format!("{answer:?}")).await;
+        story.drain().await;
+        let copy = copy(&story, id).await;
+        let [attempt] = story.attempts(&copy).await.try_into().unwrap();
+        assert_eq!((attempt.outcome, copy.state), (outcome, state), "{answer:?}: {copy:?}");
+        assert_eq!(gateway.list().len() - before, taken, "{answer:?}");
+        if answer == Answer::Later(7_200) {
+            assert!(
+                copy.next_attempt_at >= story.clock.now() + TimeDelta::minutes(119),
+                "Retry-After is honoured"
+            );
+        }
+    }
+    // Only the two that were put off come again.
+    let before = gateway.list().len();
+    story.clock.advance(TimeDelta::hours(3));
+    story.drain().await;
+    let mut again = texts(&gateway).split_off(before);
+    again.sort();
+    assert_eq!(again, ["Later(7200)", "Refuse(503)"]);
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_cannot_be_used_costs_no_copy_an_attempt() {
+    let story = with_sms_types().await;
+    let gateway = story.sms_gateway().await;
+    let workers = work(&story).await;
+    gateway.answer_next([Answer::Refuse(401)]);
+    let id = send(&story, "once").await;
+    crate::support::eventually("the fault to be in the ledger", async || {
+        let copy = copy(&story, id).await;
+        copy.state == DeliveryState::Pending && copy.reason.is_some() && copy.attempts == 0
+    })
+    .await;
+    story.clock.advance(TimeDelta::minutes(1));
+    story.drain().await;
+    assert_eq!((texts(&gateway).len(), copy(&story, id).await.state), (1, DeliveryState::Sent));
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn a_private_address_is_asked_only_where_that_is_allowed() {
+    let story = with_sms_types().await;
+    let gateway = story.sms_gateway().await;
+    let workers = story.work().await;
+    let id = send(&story, "kept inside").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let localhost = gateway.url().replace("127.0.0.1", "localhost");
+    story.register(&[("SMS-URL", Some(&localhost))]).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(gateway.list().is_empty());
+    assert_eq!(copy(&story, id).await.state, DeliveryState::Pending, "it waits");
+    workers.stop().await;
+    let workers = work(&story).await;
+    story.clock.advance(TimeDelta::minutes(1));
+    story.drain().await;
+    assert_eq!(texts(&gateway), ["kept inside"]);
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c23_twilio_and_forms_are_spoken_and_long_texts_are_cut() {
+    let story = with_sms_types().await;
+    let gateway = story.sms_gateway().await;
+    let workers = work(&story).await;
+    story
+        .register(&[
+            ("SMS-PROVIDER", Some("twilio")),
+            ("SMS-ACCOUNT", Some("AC123")),
+            ("SMS-PASSWORD", Some("canary-token")),
+            ("SMS-FROM", Some("+15005550006")),
+            ("SMS-MAX-SEGMENTS", Some("1")),
+        ])
+        .await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    send(&story, &"long ".repeat(60)).await;
+    story.drain().await;
+    let [caught] = gateway.list().try_into().unwrap();
+    assert_eq!(caught.path, "/2010-04-01/Accounts/AC123/Messages.json");
+    assert_eq!(caught.authorization.as_deref(), Some("Basic QUMxMjM6Y2FuYXJ5LXRva2Vu"));
+    assert_eq!(
+        (caught.fields["to"].as_str(), caught.fields["from"].as_str()),
+        ("+491701234567", "+15005550006")
+    );
+    assert!(caught.fields["body"].ends_with("long...") && caught.fields["body"].len() <= 160);
+
+    story
+        .register(&[
+            ("SMS-PROVIDER", Some("http")),
+            ("SMS-BODY", Some("recipient=#to#&text=#text#&kind=plain")),
+            ("SMS-HEADERS", Some("Authorization: Bearer #password#\nX-Client: herald")),
+        ])
+        .await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    send(&story, "a&b=c #x# ü").await;
+    story.drain().await;
+    let caught = gateway.list().pop().unwrap();
+    assert_eq!(caught.authorization.as_deref(), Some("Bearer canary-token"));
+    assert_eq!(
+        (caught.fields["recipient"].as_str(), caught.fields["text"].as_str()),
+        ("+491701234567", "a&b=c #x# ü")
+    );
+    workers.stop().await;
+}
