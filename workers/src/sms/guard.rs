@@ -16,6 +16,8 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_
 /// TLS cannot be set up.
 pub(super) fn client(private: bool) -> Result<Client, reqwest::Error> {
     let (connect, all) = PATIENCE;
+    // Whoever was first has chosen; reqwest takes what stands.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
         .user_agent(concat!("herald/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
