@@ -1,14 +1,19 @@
 //! Copies by SMS, through a gateway that answers as it is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use herald::catcher::{Answer, Gateway};
 use herald_jobs::deliver::{AttemptOutcome, DeliveryState};
 use herald_jobs::message_type::ExternalDelivery;
+use herald_jobs::seal::{KeyRing, new_key};
+use herald_jobs::secret::Secret;
 use herald_jobs::store::deliveries::Delivery;
 use herald_producers::{MessageId, NewContact, NewMessage};
 use herald_workers::Options;
+use herald_workers::settings::Access;
+use ring::rand::SystemRandom;
 
 use crate::support::herald::{Story, Workers, message};
 
@@ -22,7 +27,12 @@ async fn with_sms_types() -> Story {
 }
 
 async fn work(story: &Story) -> Workers {
-    story.work_with(Options { allow_private_sms: true, ..Options::default() }).await
+    work_with_keys(story, KeyRing::default()).await
+}
+
+async fn work_with_keys(story: &Story, keys: KeyRing) -> Workers {
+    let registry = Access { keys: Arc::new(keys), ..Access::default() };
+    story.work_with(Options { allow_private_sms: true, registry, ..Options::default() }).await
 }
 
 async fn copy(story: &Story, message: MessageId) -> Delivery {
@@ -185,12 +195,15 @@ async fn a_private_address_is_asked_only_where_that_is_allowed() {
 async fn c23_twilio_and_forms_are_spoken_and_long_texts_are_cut() {
     let story = with_sms_types().await;
     let gateway = story.sms_gateway().await;
-    let workers = work(&story).await;
+    let random = SystemRandom::new();
+    let keys: KeyRing = new_key(&random).unwrap().expose().parse().unwrap();
+    let sealed = keys.seal("SMS-PASSWORD", &Secret::new("canary-token"), &random).unwrap();
+    let workers = work_with_keys(&story, keys).await;
     story
         .register(&[
             ("SMS-PROVIDER", Some("twilio")),
             ("SMS-ACCOUNT", Some("AC123")),
-            ("SMS-PASSWORD", Some("canary-token")),
+            ("SMS-PASSWORD", Some(&sealed)),
             ("SMS-FROM", Some("+15005550006")),
             ("SMS-MAX-SEGMENTS", Some("1")),
         ])
