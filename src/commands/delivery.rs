@@ -115,9 +115,6 @@ async fn show(wiring: &Wiring, id: DeliveryId) -> Result<()> {
 }
 
 async fn retry(wiring: &Wiring, id: DeliveryId) -> Result<()> {
-    if find(wiring, id).await?.channel == Channel::Sms {
-        bail!("{id} goes by SMS, and SMS is not sent: the recipient has the message in the inbox");
-    }
     let mut transaction = wiring.pool.begin().await?;
     if store::ledger::retry(&mut *transaction, id, wiring.clock.now()).await? {
         store::audit::record(&mut *transaction, ACTOR, "delivery retry", &id.to_string()).await?;
