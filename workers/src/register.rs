@@ -129,8 +129,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
         };
         employ!(crew, queues.email.lane(lane), worker, sessions, data, email);
 
-        let data = SmsContext::new(pool.clone(), clock.clone(), registry.clone(), options.allow_private_sms)
-            .map_err(|error| WorkerDied { name: "of SMS".into(), reason: error.to_string() })?;
+        let data = SmsContext::new(pool.clone(), clock.clone(), registry.clone(), options.allow_private_sms);
         let requests = WorkerOptions {
             concurrency: options.sessions,
             prefetch: Some(options.sessions),

@@ -4,7 +4,7 @@ mod guard;
 mod provider;
 mod settings;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use apalis::prelude::Data;
 use chrono::TimeDelta;
@@ -32,24 +32,25 @@ pub struct SmsContext {
     pool: PgPool,
     clock: Clock,
     registry: Arc<Registry>,
-    client: Client,
+    /// Made when the first SMS goes out: while SMS is off, it costs nothing.
+    client: Arc<OnceLock<Client>>,
     ledger: GroupCommit<Ledger>,
     allow_private: bool,
 }
 
 impl SmsContext {
     /// A context over `pool`. Must be made inside a tokio runtime.
-    ///
-    /// # Errors
-    /// TLS cannot be set up.
-    pub fn new(
-        pool: PgPool,
-        clock: Clock,
-        registry: Arc<Registry>,
-        allow_private: bool,
-    ) -> Result<Self, reqwest::Error> {
+    pub fn new(pool: PgPool, clock: Clock, registry: Arc<Registry>, allow_private: bool) -> Self {
         let ledger = ledger::spawn(pool.clone(), clock.clone());
-        Ok(Self { pool, clock, registry, client: guard::client(allow_private)?, ledger, allow_private })
+        Self { pool, clock, registry, client: Arc::default(), ledger, allow_private }
+    }
+
+    fn client(&self) -> Result<&Client, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let made = guard::client(self.allow_private).map_err(|error| Failure::outage(error.to_string()))?;
+        Ok(self.client.get_or_init(|| made))
     }
 }
 
@@ -75,18 +76,24 @@ pub async fn sms(job: DeliverJob, context: Data<SmsContext>) -> Result<(), Failu
     if let Some(problem) = guard::refusal(url, context.allow_private) {
         return Err(Failure::outage(format!("not configured: SMS-URL: {problem}")));
     }
+    let client = context.client()?;
     let Some(copy) = context.ledger.submit(Entry::Claim(job.id)).await.map_err(failure)? else {
         tracing::info!(delivery.id = %job.id, "The copy was sent before, or is not due");
         return Ok(());
     };
-    attempt(&copy, settings, &context).await
+    attempt(&copy, settings, client, &context).await
 }
 
-async fn attempt(copy: &Claimed, settings: &SmsSettings, context: &SmsContext) -> Result<(), Failure> {
+async fn attempt(
+    copy: &Claimed,
+    settings: &SmsSettings,
+    client: &Client,
+    context: &SmsContext,
+) -> Result<(), Failure> {
     let started_at = context.clock.now();
     let (id, text) = (copy.id.simple().to_string(), cut(&copy.text, settings.most_segments));
     let sms = Sms { id: &id, to: &copy.address, text: &text };
-    let Attempted { verdict, wait } = send(&context.client, settings, sms, started_at).await;
+    let Attempted { verdict, wait } = send(client, settings, sms, started_at).await;
     let now = context.clock.now();
     let (outcome, reply) = (verdict.outcome, verdict.reply.clone());
     let mut record = ledger::record(Channel::Sms, copy, verdict, false, started_at, now);
