@@ -97,6 +97,7 @@ pub struct Email {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
 pub struct Sms {
+    pub region: String,
     pub allow_private: bool,
 }
 

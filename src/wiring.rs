@@ -12,6 +12,7 @@ use herald_jobs::periodic::PeriodicName;
 use herald_jobs::queues::Queues;
 use herald_jobs::store;
 use herald_producers::Producer;
+use herald_producers::numbers::Region;
 use herald_queue::Redis;
 use herald_web::schedule::{Periodic, Schedule, Slots};
 use herald_workers::settings::Access;
@@ -31,6 +32,8 @@ pub struct Wiring {
     pub queues: Queues,
     /// The time.
     pub clock: Clock,
+    /// Where numbers without a country code belong.
+    pub region: Option<Region>,
 }
 
 impl Wiring {
@@ -43,12 +46,15 @@ impl Wiring {
         let redis = Redis::open(&config.redis.url).context("redis.url")?;
         let options =
             herald_queue::Options { prefix: config.redis.prefix.clone(), ..herald_queue::Options::default() };
-        Ok(Self { pool, queues: Queues::new(redis, &options), clock: Clock::system(), config })
+        let region = Some(config.sms.region.as_str()).filter(|region| !region.is_empty());
+        let region = region.map(str::parse).transpose().map_err(anyhow::Error::msg).context("sms.region")?;
+        Ok(Self { pool, queues: Queues::new(redis, &options), clock: Clock::system(), region, config })
     }
 
     /// A producer over these servers.
     pub fn producer(&self) -> Producer {
-        let options = herald_producers::Options { max_depth: self.config.worker.max_depth };
+        let max_depth = self.config.worker.max_depth;
+        let options = herald_producers::Options { max_depth, region: self.region };
         Producer::new(self.pool.clone(), self.queues.clone(), self.clock.clone(), options)
     }
 

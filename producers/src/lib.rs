@@ -5,6 +5,7 @@
 
 pub mod directory;
 mod error;
+pub mod numbers;
 mod producer;
 pub mod push;
 pub mod relay;

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::SendError;
 use crate::directory::Directory;
+use crate::numbers::{self, Region};
 use crate::push::Pusher;
 
 /// Most sends in one accepting commit.
@@ -35,11 +36,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Options {
     /// Entries a lane may hold in Redis; beyond them accepted sends wait in the outbox.
     pub max_depth: u64,
+    /// Where numbers without a country code belong; `None`: they are refused.
+    pub region: Option<Region>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_depth: 20_000 }
+        Self { max_depth: 20_000, region: None }
     }
 }
 
@@ -55,6 +58,7 @@ struct Inner {
     pool: PgPool,
     queues: Queues,
     clock: Clock,
+    region: Option<Region>,
     directory: Directory,
     accepting: GroupCommit<Accept>,
     pushers: [Pusher<RawSendJob>; 3],
@@ -86,7 +90,8 @@ impl Producer {
         let directory = Directory::new(pool.clone());
         let accepting = GroupCommit::spawn(Accept { pool: pool.clone() }, GROUP);
         let follow = directory.clone();
-        let inner = Arc::new(Inner { pool, queues, clock, directory, accepting, pushers });
+        let inner =
+            Arc::new(Inner { pool, queues, clock, region: options.region, directory, accepting, pushers });
         let alive = Arc::downgrade(&inner);
         tokio::spawn(async move {
             let gone = async {
@@ -163,6 +168,7 @@ impl Producer {
     pub async fn send_many(&self, message: NewMessage, recipients: &[String]) -> Result<Batch, SendError> {
         let batch = id::new(self.inner.clock.now());
         let kind = self.message_type(&message.message_type).await?;
+        let message = self.with_numbers(message)?;
         self.check_template(&message).await?;
         let mut answers = Vec::with_capacity(recipients.len());
         for chunk in recipients.chunks(4 * GROUP) {
@@ -201,6 +207,8 @@ impl Producer {
     /// # Errors
     /// [`SendError`], naming `contact_reference`, `email_mode` or `message_id`.
     pub async fn add_recipient(&self, message: MessageId, contact: &NewContact) -> Result<(), SendError> {
+        let mut contact = contact.clone();
+        numbers::normalise(&mut contact, self.inner.region)?;
         let contact: Contact = contact.parse()?;
         store::deliveries::add(&self.inner.pool, message, &contact).await.map_err(|error| {
             match error.as_database_error() {
@@ -245,9 +253,18 @@ impl Producer {
 
     async fn validated(&self, message: NewMessage) -> Result<(NewMessage, Arc<MessageType>), SendError> {
         let kind = self.message_type(&message.message_type).await?;
-        let message = message.validate(&kind)?;
+        let message = self.with_numbers(message)?.validate(&kind)?;
         self.check_template(&message).await?;
         Ok((message, kind))
+    }
+
+    fn with_numbers(&self, mut message: NewMessage) -> Result<NewMessage, Refusal> {
+        for (position, contact) in message.recipients.iter_mut().enumerate() {
+            numbers::normalise(contact, self.inner.region).map_err(|refusal| {
+                Refusal::new(format!("recipients/{position}/{}", refusal.field), refusal.problem)
+            })?;
+        }
+        Ok(message)
     }
 
     async fn check_template(&self, message: &NewMessage) -> Result<(), SendError> {

@@ -6,8 +6,9 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use herald_jobs::store;
 use herald_jobs::{address, id};
+use herald_producers::numbers;
 use herald_workers::smtp::Trace;
-use herald_workers::{check, mail, settings};
+use herald_workers::{check, mail, settings, sms};
 
 use crate::commands::connect;
 use crate::config::Config;
@@ -17,6 +18,8 @@ use crate::config::Config;
 pub enum Check {
     /// Sends a test mail with the registry's settings, and explains what fails.
     Email(Email),
+    /// Sends a test SMS with the registry's settings, and explains what fails.
+    Sms(Sms),
 }
 
 /// `herald check email`
@@ -30,14 +33,24 @@ pub struct Email {
     trace: bool,
 }
 
+/// `herald check sms`
+#[derive(Args)]
+pub struct Sms {
+    /// Where the test SMS goes.
+    #[arg(long)]
+    to: String,
+}
+
 impl Check {
     /// Tries it.
     ///
     /// # Errors
-    /// The mail did not go out; the error says why.
+    /// The message did not go out; the error says why.
     pub async fn run(self, config: Config) -> Result<()> {
-        let Self::Email(email) = self;
-        email.run(config).await
+        match self {
+            Self::Email(email) => email.run(config).await,
+            Self::Sms(sms) => sms.run(config).await,
+        }
     }
 }
 
@@ -55,6 +68,24 @@ impl Email {
             Ok(reply) => {
                 println!("{}, port {} took the mail: {reply}", settings.server.host, settings.server.port);
             }
+            Err(sentence) => bail!(sentence),
+        }
+        Ok(())
+    }
+}
+
+impl Sms {
+    async fn run(self, config: Config) -> Result<()> {
+        let wiring = connect(config)?;
+        let to = numbers::e164(&self.to, wiring.region).map_err(anyhow::Error::msg).context("--to")?;
+        let values = store::registry::all(&wiring.pool).await?;
+        let settings = sms::read(&values, &wiring.registry_access()?.keys)
+            .map_err(|missing| anyhow::anyhow!("SMS is not configured: {missing}"))?
+            .context("SMS is off: SMS-PROVIDER turns it on")?;
+        let now = wiring.clock.now();
+        let host = settings.provider.url().host_str().unwrap_or_default().to_owned();
+        match check::sms(&settings, wiring.config.sms.allow_private, &to, id::new(now), now).await {
+            Ok(reply) => println!("{host} took the SMS: {reply}"),
             Err(sentence) => bail!(sentence),
         }
         Ok(())

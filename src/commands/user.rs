@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use herald_jobs::address::{self, Username};
 use herald_jobs::store;
 use herald_jobs::store::users::NewUser;
+use herald_producers::numbers::{self, Region};
 use serde::Deserialize;
 
 use crate::commands::{ACTOR, connect};
@@ -81,17 +82,17 @@ struct Row {
 
 impl Row {
     /// The user in valid form. Empty columns keep what is there.
-    fn parse(self) -> Result<(Username, NewUser)> {
+    fn parse(self, region: Option<Region>) -> Result<(Username, NewUser)> {
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let checked =
-            |text: Option<String>, check: fn(&str) -> Result<String, String>, column: &'static str| {
+            |text: Option<String>, check: &dyn Fn(&str) -> Result<String, String>, column: &'static str| {
                 filled(text).map(|text| check(&text)).transpose().map_err(anyhow::Error::msg).context(column)
             };
         let name = Username::parse(&self.username).map_err(anyhow::Error::msg).context("username")?;
         let user = NewUser {
             display_name: filled(self.display_name),
-            email: checked(self.email, address::email, "email")?,
-            mobile: checked(self.mobile, address::mobile, "mobile")?,
+            email: checked(self.email, &address::email, "email")?,
+            mobile: checked(self.mobile, &|text| numbers::e164(text, region), "mobile")?,
             locale: filled(self.locale),
             time_zone: filled(self.time_zone),
         };
@@ -129,7 +130,7 @@ impl Add {
             locale: self.locale,
             time_zone: self.time_zone,
         };
-        let (name, user) = row.parse()?;
+        let (name, user) = row.parse(wiring.region)?;
         let mut transaction = wiring.pool.begin().await?;
         let id = store::users::upsert(&mut *transaction, &name, &user).await?;
         if self.admin {
@@ -167,7 +168,7 @@ async fn import(wiring: &Wiring, file: &std::path::Path) -> Result<()> {
     for (number, row) in reader.deserialize().enumerate() {
         let line = || format!("row {}", number + 1);
         let row: Row = row.with_context(line)?;
-        let (name, user) = row.parse().with_context(line)?;
+        let (name, user) = row.parse(wiring.region).with_context(line)?;
         store::users::upsert(&mut *transaction, &name, &user).await.with_context(line)?;
         imported += 1;
     }

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use herald::catcher::{Behaviour, Deed, Phase, show};
+use herald::catcher::{Answer, Behaviour, Deed, Phase, show};
 
 use crate::support::herald::Story;
 
@@ -16,6 +16,43 @@ async fn failure(story: &Story) -> String {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said.lines().count(), 1, "{said}");
     said
+}
+
+#[tokio::test]
+async fn c22_check_sms_sends_an_sms_and_explains_what_fails() {
+    let story = Story::begin().await;
+    let check = async |to: &str| story.run(&["check", "sms", "--to", to]).await;
+    let failure = async |to: &str| {
+        let output = check(to).await;
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let number = "+49 170 1234567";
+    assert!(failure(number).await.contains("SMS is off: SMS-PROVIDER turns it on"));
+    assert!(failure("+49 170").await.contains("--to: is no number of its country's plan"));
+    let gateway = story.sms_gateway().await;
+    assert!(failure(number).await.contains("SMS-URL: 127.0.0.1 is a private address"));
+    let allowed = async || {
+        let mut command = story.command(&["check", "sms", "--to", number]);
+        command.env("HERALD__SMS__ALLOW_PRIVATE", "true").output().await.unwrap()
+    };
+    let output = allowed().await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "127.0.0.1 took the SMS: SM00000001\n");
+    assert_eq!(gateway.list()[0].fields["to"], "+491701234567");
+    for (answer, expected) in [
+        (Answer::Refuse(401), "(look at SMS-ACCOUNT and SMS-PASSWORD"),
+        (Answer::Refuse(400), "(look at the number, SMS-FROM and SMS-BODY)"),
+        (Answer::Refuse(404), "(look at SMS-URL and SMS-METHOD"),
+        (Answer::Refuse(500), "may have been sent or not"),
+        (Answer::Later(60), "(come back later, as the provider asks)"),
+        (Answer::TakeAndMumble, "SMS-ID names nothing in this answer"),
+    ] {
+        gateway.answer_next([answer]);
+        let output = allowed().await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains(expected), "{answer:?}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -1,15 +1,17 @@
-//! Tries the way that mail takes, with one mail of its own.
+//! Tries the ways that mail and SMS take, with one message of its own.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use herald_jobs::deliver::{AttemptOutcome, Verdict};
 use lettre::Address;
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Message};
 use uuid::Uuid;
 
 use crate::settings::MailSettings;
-use crate::smtp::{Fault, FaultKind, Server, Session, Timeouts, Trace, Verdict};
+use crate::sms::{self, Sms, SmsSettings};
+use crate::smtp::{self, Fault, FaultKind, Server, Session, Timeouts, Trace};
 
 /// Somebody waits for the answer.
 const TIMEOUTS: Timeouts = Timeouts {
@@ -17,6 +19,36 @@ const TIMEOUTS: Timeouts = Timeouts {
     command: Duration::from_secs(30),
     after_dot: Duration::from_secs(120),
 };
+
+/// Sends a test SMS to `to`, a number in E.164 form, and answers what the provider said when it took it.
+///
+/// # Errors
+/// A sentence that says what failed, and where to look.
+pub async fn sms(
+    settings: &SmsSettings,
+    allow_private: bool,
+    to: &str,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<String, String> {
+    let id = id.simple().to_string();
+    let sms = Sms { id: &id, to, text: "This SMS was sent by `herald check sms`." };
+    let Verdict { outcome, code, reply } = sms::try_once(settings, allow_private, sms, now).await?;
+    let look = match (outcome, code) {
+        (AttemptOutcome::Sent, _) => return Ok(reply),
+        (AttemptOutcome::Unknown, Some(200..=299)) => {
+            return Err(format!("{reply} (it was taken, but SMS-ID names nothing in this answer)"));
+        }
+        (AttemptOutcome::Unknown, _) => return Err(format!("{reply} The SMS may have been sent or not.")),
+        (AttemptOutcome::Deferred, _) => "come back later, as the provider asks",
+        (AttemptOutcome::Refused, _) => "look at the number, SMS-FROM and SMS-BODY",
+        (AttemptOutcome::Fault, Some(401..=403 | 407)) => {
+            "look at SMS-ACCOUNT and SMS-PASSWORD, and the provider's account"
+        }
+        (AttemptOutcome::Fault, _) => "look at SMS-URL and SMS-METHOD, and who may connect there",
+    };
+    Err(format!("{reply} ({look})"))
+}
 
 /// Sends a test mail to `to`, and answers what the server said when it took it. `trace` is told the conversation.
 ///
@@ -35,11 +67,11 @@ pub async fn email(
     let verdict = session.send(&settings.from, to, &message, async || true).await;
     session.quit().await;
     match verdict {
-        Verdict::Sent { reply } => Ok(reply),
-        Verdict::Refused { reply, .. } | Verdict::Deferred { reply, .. } => Err(reply),
-        Verdict::Unknown { error } => Err(format!("{error} The mail may have arrived or not.")),
-        Verdict::Fault(fault) => Err(explain(&fault)),
-        Verdict::Abandoned => Err("The mail was not sent.".to_owned()),
+        smtp::Verdict::Sent { reply } => Ok(reply),
+        smtp::Verdict::Refused { reply, .. } | smtp::Verdict::Deferred { reply, .. } => Err(reply),
+        smtp::Verdict::Unknown { error } => Err(format!("{error} The mail may have arrived or not.")),
+        smtp::Verdict::Fault(fault) => Err(explain(&fault)),
+        smtp::Verdict::Abandoned => Err("The mail was not sent.".to_owned()),
     }
 }
 

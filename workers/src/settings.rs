@@ -142,6 +142,7 @@ pub fn check(key: &str, value: &str) -> Result<(), String> {
         "SMTP-SECURITY" => security(value).map(drop),
         "SMTP-FROM" | "SMTP-REPLY-TO" => address(key, value).map(drop),
         "SMTP-HELO" => helo(value).map(drop),
+        _ if key.starts_with("SMS-") => sms::check(key, value),
         _ if value.contains(char::is_control) => Err(format!("{key} must be one line of text")),
         _ => Ok(()),
     }

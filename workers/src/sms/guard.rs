@@ -27,14 +27,21 @@ pub(super) fn client(private: bool) -> Result<Client, reqwest::Error> {
     if private { builder.build() } else { builder.dns_resolver(PublicOnly).build() }
 }
 
-/// Why this address may not be asked; `None`: it may. A name is looked at when it is resolved.
-pub(super) fn refusal(url: &Url, private: bool) -> Option<String> {
-    let address = match url.host()? {
-        url::Host::Domain(_) => return None,
-        url::Host::Ipv4(address) => IpAddr::V4(address),
-        url::Host::Ipv6(address) => IpAddr::V6(address),
+/// Refuses an address that may not be asked. A name is looked at when it is resolved.
+///
+/// # Errors
+/// Names `SMS-URL`.
+pub(super) fn refuse_private(url: &Url, private: bool) -> Result<(), String> {
+    let address = match url.host() {
+        Some(url::Host::Ipv4(address)) => IpAddr::V4(address),
+        Some(url::Host::Ipv6(address)) => IpAddr::V6(address),
+        Some(url::Host::Domain(_)) | None => return Ok(()),
     };
-    (!private && !is_public(address)).then(|| format!("{address} is a private address"))
+    if private || is_public(address) {
+        Ok(())
+    } else {
+        Err(format!("SMS-URL: {address} is a private address"))
+    }
 }
 
 /// Resolves names to public addresses, or not at all.
@@ -128,8 +135,8 @@ mod tests {
             ("http://8.8.8.8/", false),
             ("http://sms.example.com/", false),
         ] {
-            assert_eq!(refusal(&url.parse().unwrap(), false).is_some(), refused, "{url}");
-            assert_eq!(refusal(&url.parse().unwrap(), true), None);
+            assert_eq!(refuse_private(&url.parse().unwrap(), false).is_err(), refused, "{url}");
+            assert_eq!(refuse_private(&url.parse().unwrap(), true), Ok(()));
         }
     }
 }

@@ -7,10 +7,10 @@ mod settings;
 use std::sync::{Arc, OnceLock};
 
 use apalis::prelude::Data;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use herald_jobs::address::Channel;
 use herald_jobs::clock::Clock;
-use herald_jobs::deliver::{AttemptOutcome, DeliverJob};
+use herald_jobs::deliver::{AttemptOutcome, DeliverJob, Verdict};
 use herald_jobs::group_commit::GroupCommit;
 use herald_jobs::sms::cut;
 use herald_jobs::store;
@@ -24,6 +24,7 @@ use crate::outcome::{failure, outage};
 use crate::settings::Registry;
 
 pub use self::provider::{Attempted, Sms, send};
+pub(crate) use self::settings::check;
 pub use self::settings::{Body, Gateway, Provider, SmsSettings, read};
 
 /// What the SMS handler of one lane needs.
@@ -69,19 +70,29 @@ pub async fn sms(job: DeliverJob, context: Data<SmsContext>) -> Result<(), Failu
             .await
             .map_err(outage);
     };
-    let url = match &settings.provider {
-        Provider::Twilio { url, .. } => url,
-        Provider::Http(gateway) => &gateway.url,
-    };
-    if let Some(problem) = guard::refusal(url, context.allow_private) {
-        return Err(Failure::outage(format!("not configured: SMS-URL: {problem}")));
-    }
+    guard::refuse_private(settings.provider.url(), context.allow_private)
+        .map_err(|problem| Failure::outage(format!("not configured: {problem}")))?;
     let client = context.client()?;
     let Some(copy) = context.ledger.submit(Entry::Claim(job.id)).await.map_err(failure)? else {
         tracing::info!(delivery.id = %job.id, "The copy was sent before, or is not due");
         return Ok(());
     };
     attempt(&copy, settings, client, &context).await
+}
+
+/// One SMS outside the ledger.
+///
+/// # Errors
+/// The provider may not be asked, or TLS cannot be set up.
+pub(crate) async fn try_once(
+    settings: &SmsSettings,
+    allow_private: bool,
+    sms: Sms<'_>,
+    now: DateTime<Utc>,
+) -> Result<Verdict, String> {
+    guard::refuse_private(settings.provider.url(), allow_private)?;
+    let client = guard::client(allow_private).map_err(|error| error.to_string())?;
+    Ok(send(&client, settings, sms, now).await.verdict)
 }
 
 async fn attempt(

@@ -42,6 +42,16 @@ pub enum Provider {
     Http(Gateway),
 }
 
+impl Provider {
+    /// Where it is asked.
+    pub fn url(&self) -> &Url {
+        match self {
+            Self::Twilio { url, .. } => url,
+            Self::Http(gateway) => &gateway.url,
+        }
+    }
+}
+
 /// How a gateway wants to be asked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gateway {
@@ -77,16 +87,12 @@ pub fn read(values: &HashMap<String, String>, keys: &KeyRing) -> Result<Option<S
         None => Ok(None),
     };
     let need = |key: &str| get(key).ok_or_else(|| format!("{key} is not set"));
-    let url = |key: &str, text: &str| match text.parse::<Url>() {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => Ok(url),
-        _ => Err(format!("{key} is no address such as https://sms.example.com/send")),
-    };
     let provider = match get("SMS-PROVIDER") {
         None | Some("off") => return Ok(None),
         Some("twilio") => {
             let account = need("SMS-ACCOUNT")?;
             need("SMS-FROM")?;
-            let mut messages = url("SMS-URL", get("SMS-URL").unwrap_or(TWILIO))?;
+            let mut messages = url(get("SMS-URL").unwrap_or(TWILIO))?;
             messages.set_path(&format!("2010-04-01/Accounts/{account}/Messages.json"));
             Provider::Twilio {
                 url: messages,
@@ -95,24 +101,66 @@ pub fn read(values: &HashMap<String, String>, keys: &KeyRing) -> Result<Option<S
             }
         }
         Some("http") => Provider::Http(Gateway {
-            url: url("SMS-URL", need("SMS-URL")?)?,
-            method: match get("SMS-METHOD") {
-                None | Some("POST") => Method::POST,
-                Some("PUT") => Method::PUT,
-                Some(_) => return Err("SMS-METHOD must be POST or PUT".to_owned()),
-            },
+            url: url(need("SMS-URL")?)?,
+            method: get("SMS-METHOD").map_or(Ok(Method::POST), method)?,
             headers: headers(get("SMS-HEADERS").unwrap_or_default(), password()?.as_ref())?,
             body: body(need("SMS-BODY")?)?,
-            id: get("SMS-ID").map(str::to_owned),
+            id: get("SMS-ID").map(pointer).transpose()?,
         }),
-        Some(_) => return Err("SMS-PROVIDER must be off, twilio or http".to_owned()),
+        Some(other) => return Err(no_provider(other)),
     };
-    let most_segments = match get("SMS-MAX-SEGMENTS").map(str::parse) {
-        None => SEGMENTS,
-        Some(Ok(most @ 1..=100)) => most,
-        Some(_) => return Err("SMS-MAX-SEGMENTS must be a number from 1 to 100".to_owned()),
-    };
+    let most_segments = get("SMS-MAX-SEGMENTS").map_or(Ok(SEGMENTS), segments)?;
     Ok(Some(SmsSettings { provider, from: get("SMS-FROM").unwrap_or_default().to_owned(), most_segments }))
+}
+
+/// Whether `key` may have this value, whatever the other keys say.
+///
+/// # Errors
+/// A sentence that names the key and says what would be right.
+pub(crate) fn check(key: &str, value: &str) -> Result<(), String> {
+    let value = value.trim();
+    match key {
+        "SMS-PROVIDER" if !matches!(value, "off" | "twilio" | "http") => Err(no_provider(value)),
+        "SMS-URL" => url(value).map(drop),
+        "SMS-METHOD" => method(value).map(drop),
+        "SMS-HEADERS" => headers(value, Some(&Secret::new(""))).map(drop),
+        "SMS-BODY" => body(value).map(drop),
+        "SMS-ID" => pointer(value).map(drop),
+        "SMS-MAX-SEGMENTS" => segments(value).map(drop),
+        _ if value.contains(char::is_control) => Err(format!("{key} must be one line of text")),
+        _ => Ok(()),
+    }
+}
+
+fn no_provider(text: &str) -> String {
+    format!("SMS-PROVIDER must be off, twilio or http, not {text:?}")
+}
+
+fn url(text: &str) -> Result<Url, String> {
+    let url: Option<Url> = text.parse().ok();
+    url.filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some()).ok_or_else(|| {
+        format!("SMS-URL must be an address such as https://sms.example.com/send, not {text:?}")
+    })
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    match text {
+        "POST" => Ok(Method::POST),
+        "PUT" => Ok(Method::PUT),
+        _ => Err(format!("SMS-METHOD must be POST or PUT, not {text:?}")),
+    }
+}
+
+fn pointer(text: &str) -> Result<String, String> {
+    let is_pointer = text.starts_with('/');
+    is_pointer
+        .then(|| text.to_owned())
+        .ok_or_else(|| format!("SMS-ID must be a JSON pointer such as /messages/0/id, not {text:?}"))
+}
+
+fn segments(text: &str) -> Result<usize, String> {
+    let most = text.parse().ok().filter(|most| (1..=100).contains(most));
+    most.ok_or_else(|| format!("SMS-MAX-SEGMENTS must be a number from 1 to 100, not {text:?}"))
 }
 
 fn headers(lines: &str, password: Option<&Secret>) -> Result<HeaderMap, String> {
@@ -181,9 +229,16 @@ mod tests {
             (with("SMS-BODY", "hello"), "SMS-BODY"),
             (with("SMS-HEADERS", "no header"), "SMS-HEADERS"),
             (with("SMS-HEADERS", "Authorization: Bearer #password#"), "SMS-PASSWORD"),
+            (with("SMS-ID", "id"), "SMS-ID"),
             (with("SMS-MAX-SEGMENTS", "0"), "SMS-MAX-SEGMENTS"),
         ] {
             assert!(said.starts_with(key), "{said}");
+        }
+        assert_eq!(check("SMS-HEADERS", "Authorization: Bearer #password#\nX-Client: herald"), Ok(()));
+        for (key, value) in
+            [("SMS-PROVIDER", "pigeon"), ("SMS-URL", "x"), ("SMS-BODY", "x"), ("SMS-FROM", "a\nb")]
+        {
+            assert!(check(key, value).unwrap_err().starts_with(key));
         }
     }
 
