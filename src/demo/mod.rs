@@ -14,7 +14,7 @@ use herald_jobs::store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::catcher::{self, Catcher};
+use crate::catcher::{self, Catcher, Gateway};
 use crate::commands::serve::{self, Part};
 use crate::config::Config;
 use crate::private;
@@ -49,15 +49,17 @@ async fn on_servers(mut config: Config, begun: Instant, until_first_message: boo
     let pages_at = pages.local_addr()?;
     config.web.listen = free(&config.web.listen).await?;
     config.web.ops_listen = free(&config.web.ops_listen).await?;
+    config.sms.allow_private = true;
     config.web.application_url = format!("http://{pages_at}/");
 
     let wiring = Wiring::new(config, "demo", 10)?;
     serve::migrated(&wiring).await?;
     let settings = catcher::Settings::new(wiring.clock.clone());
     let catcher = Arc::new(Catcher::start(SocketAddr::from(([127, 0, 0, 1], 0)), settings).await?);
-    load(&wiring, catcher.address().port()).await?;
+    let gateway = Arc::new(Gateway::start(wiring.clock.clone()).await?);
+    load(&wiring, catcher.address().port(), &gateway.url()).await?;
 
-    let router = pages::router(catcher, wiring.pool.clone(), wiring.producer());
+    let router = pages::router((catcher, gateway), wiring.pool.clone(), wiring.producer());
     let told = stop.clone();
     let shown = tokio::spawn(async move { herald_web::serve(pages, router, told).await });
     let banner = announce(&wiring, pages_at, begun, until_first_message, stop.clone());
@@ -67,8 +69,8 @@ async fn on_servers(mut config: Config, begun: Instant, until_first_message: boo
     ended.and(announced)
 }
 
-/// The company, its people's password, and the mail server that catches everything.
-async fn load(wiring: &Wiring, smtp_port: u16) -> Result<()> {
+/// The company, its people's password, and the mail server and SMS gateway that catch everything.
+async fn load(wiring: &Wiring, smtp_port: u16, sms_url: &str) -> Result<()> {
     company::found(&wiring.pool, &wiring.authoring()?).await?;
     for name in ["ann", "bob"] {
         let name = Username::parse(name).map_err(anyhow::Error::msg)?;
@@ -85,6 +87,10 @@ async fn load(wiring: &Wiring, smtp_port: u16) -> Result<()> {
         ("SMTP-PORT", &port),
         ("SMTP-SECURITY", "none"),
         ("SMTP-FROM", "herald@demo.example"),
+        ("SMS-PROVIDER", "http"),
+        ("SMS-URL", sms_url),
+        ("SMS-BODY", r##"{"to": "#to#", "text": "#text#"}"##),
+        ("SMS-ID", "/sid"),
     ];
     for (key, value) in settings {
         store::registry::set(&wiring.pool, key, Some(value)).await?;
@@ -133,6 +139,7 @@ async fn tell(wiring: &Wiring, pages: SocketAddr, begun: Instant, until_first_me
         r#"
   Inbox     {web}   log in as ann, password {PASSWORD}
   Mail      http://{pages}/   what went out by e-mail
+  SMS       http://{pages}/sms   what went out by SMS
   Metrics   http://{ops}/metrics
 
   Send the next message, and watch it arrive:

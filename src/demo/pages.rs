@@ -1,34 +1,40 @@
-//! The demo's own pages: the mail that was caught, and the program that authorises a purchase.
+//! The demo's own pages: the mail and SMS that were caught, and the program that authorises a purchase.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
+use chrono::{DateTime, Utc};
+use herald_jobs::sms::{Segments, segments};
 use herald_producers::{NewMessage, Producer};
 use serde::Deserialize;
 use sqlx::PgPool;
 
-use crate::catcher::{Catcher, Mail, Shown, show};
+use crate::catcher::{Catcher, Gateway, Mail, Shown, show};
 
 #[derive(Clone)]
 struct Demo {
     catcher: Arc<Catcher>,
+    gateway: Arc<Gateway>,
     pool: PgPool,
     producer: Producer,
 }
 
 /// The pages. They listen on the loopback address only.
-pub(super) fn router(catcher: Arc<Catcher>, pool: PgPool, producer: Producer) -> Router {
+pub(super) fn router(caught: (Arc<Catcher>, Arc<Gateway>), pool: PgPool, producer: Producer) -> Router {
+    let (catcher, gateway) = caught;
     Router::new()
         .route("/", get(mails))
         .route("/mail/{id}", get(mail))
         .route("/mail/{id}/html", get(html))
+        .route("/mail/{id}/attachments/{number}", get(attachment))
+        .route("/sms", get(sms))
         .route("/po/approve", get(order).post(approve))
-        .with_state(Demo { catcher, pool, producer })
+        .with_state(Demo { catcher, gateway, pool, producer })
 }
 
 #[derive(Template)]
@@ -74,6 +80,47 @@ async fn html(State(demo): State<Demo>, Path(id): Path<u64>) -> Response {
             .into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// A file, to be saved: never to be shown as a page of ours.
+async fn attachment(State(demo): State<Demo>, Path((id, number)): Path<(u64, usize)>) -> Response {
+    let shown = demo.catcher.mailbox().get(id).and_then(|mail| show(&mail.raw));
+    match shown.and_then(|mut shown| {
+        (number < shown.attachments.len()).then(|| shown.attachments.swap_remove(number))
+    }) {
+        Some(file) => (
+            [
+                (header::CONTENT_TYPE, "application/octet-stream"),
+                (header::CONTENT_DISPOSITION, "attachment"),
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            ],
+            file.content,
+        )
+            .into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "demo/sms.html")]
+struct AllSms {
+    caught: Vec<OneSms>,
+}
+
+struct OneSms {
+    to: String,
+    text: String,
+    segments: Segments,
+    at: DateTime<Utc>,
+}
+
+async fn sms(State(demo): State<Demo>) -> Response {
+    let caught = demo.gateway.list().into_iter().rev().map(|mut sms| {
+        let mut field = |name| sms.fields.remove(name).unwrap_or_default();
+        let (to, text) = (field("to"), field("text"));
+        OneSms { segments: segments(&text), to, text, at: sms.at }
+    });
+    page(&AllSms { caught: caught.collect() })
 }
 
 #[derive(Deserialize)]

@@ -94,7 +94,7 @@ async fn reminder(producer: &Producer, pool: &PgPool) -> Result<()> {
 /// Something that cannot wait.
 async fn alert(producer: &Producer) -> Result<()> {
     producer
-        .send(message("ALERT-VIEW", "The warehouse's cold room is at 9 °C and rising.", "cold_room", Some(1)))
+        .send(message("ALERT-SMS", "The warehouse's cold room is at 9 °C and rising.", "cold_room", Some(1)))
         .await?;
     Ok(())
 }
