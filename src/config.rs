@@ -90,6 +90,7 @@ pub struct Secrets {
 pub struct Email {
     pub allow_plaintext: bool,
     pub message_id_domain: String,
+    pub authorities_file: PathBuf,
 }
 
 /// `[sms]`

@@ -96,10 +96,15 @@ impl Wiring {
     /// What may be made of the Application Registry: with the keys that are configured, if any.
     ///
     /// # Errors
-    /// The keys cannot be read, or others can read them.
+    /// The keys cannot be read, or others can read them; the certificates cannot be read.
     pub fn registry_access(&self) -> Result<Access> {
         let keys = keys::load(&self.config.secrets)?.unwrap_or_default();
-        Ok(Access { keys: Arc::new(keys), allow_plaintext: self.config.email.allow_plaintext })
+        let email = &self.config.email;
+        let file = Some(&email.authorities_file).filter(|file| !file.as_os_str().is_empty());
+        let authorities = file.map(std::fs::read_to_string).transpose();
+        let mail_authorities = authorities
+            .with_context(|| format!("email.authorities_file: {}", email.authorities_file.display()))?;
+        Ok(Access { keys: Arc::new(keys), allow_plaintext: email.allow_plaintext, mail_authorities })
     }
 
     fn functions_dir(&self) -> Option<PathBuf> {

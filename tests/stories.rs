@@ -16,6 +16,8 @@ mod stories {
     mod keys;
     mod metadata;
     mod models;
+    #[cfg(target_os = "linux")]
+    mod postfix;
     mod purge;
     mod registering;
     mod registry;

@@ -313,8 +313,7 @@ async fn c21_mail_waits_while_a_worker_cannot_open_the_password() {
     workers.stop().await;
 
     let keys = fs::read_to_string(keys.path()).unwrap().parse().unwrap();
-    let registry =
-        herald_workers::settings::Access { keys: std::sync::Arc::new(keys), allow_plaintext: false };
+    let registry = herald_workers::settings::Access { keys: std::sync::Arc::new(keys), ..Default::default() };
     let workers = story.work_with(herald_workers::Options { registry, ..Default::default() }).await;
     eventually("the mail", async || catcher.mailbox().taken() == 1).await;
     story.drain().await;

@@ -4,6 +4,8 @@
 
 pub(crate) mod browser;
 pub(crate) mod herald;
+#[cfg(target_os = "linux")]
+pub(crate) mod postfix;
 pub(crate) mod servers;
 
 use std::time::{Duration, Instant};

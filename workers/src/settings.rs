@@ -34,6 +34,8 @@ pub struct Access {
     pub keys: Arc<KeyRing>,
     /// Mail may go readable over a network.
     pub allow_plaintext: bool,
+    /// Certificates in PEM that mail servers may be known by, besides Mozilla's authorities.
+    pub mail_authorities: Option<String>,
 }
 
 /// What the registry says of SMS: `None` while it is off, or a sentence that says what is missing or wrong.
@@ -123,7 +125,7 @@ pub fn mail(values: &HashMap<String, String>, access: &Access) -> Result<MailSet
         host: host.to_owned(),
         port,
         security,
-        trusted: None,
+        trusted: access.mail_authorities.clone(),
         credentials,
         helo: get("SMTP-HELO").map(helo).transpose()?,
         timeouts: Timeouts::default(),
@@ -205,7 +207,7 @@ mod tests {
 
     fn access() -> Access {
         let key = seal::new_key(&SystemRandom::new()).unwrap();
-        Access { keys: Arc::new(key.expose().parse().unwrap()), allow_plaintext: false }
+        Access { keys: Arc::new(key.expose().parse().unwrap()), ..Access::default() }
     }
 
     fn with(access: &Access, pairs: &[(&str, &str)]) -> Result<MailSettings, String> {
