@@ -6,6 +6,7 @@ mod support;
 mod stories {
     mod accept;
     mod access;
+    mod bounce;
     mod check;
     mod commands;
     mod commits;

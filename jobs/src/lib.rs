@@ -20,6 +20,7 @@ pub mod queues;
 pub mod refusal;
 #[cfg(feature = "render")]
 mod rendering;
+pub mod return_path;
 pub mod seal;
 pub mod secret;
 pub mod send;

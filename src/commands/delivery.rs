@@ -115,7 +115,12 @@ async fn show(wiring: &Wiring, id: DeliveryId) -> Result<()> {
 }
 
 async fn retry(wiring: &Wiring, id: DeliveryId) -> Result<()> {
-    if find(wiring, id).await?.channel == Channel::Sms {
+    let copy = find(wiring, id).await?;
+    if let Some(reason) = store::suppressions::reason(&wiring.pool, &copy.address).await? {
+        let (to, reason) = (one_line(&copy.address), one_line(&reason));
+        bail!("{to} gets no copies ({reason}): run `herald suppression lift {to}` first");
+    }
+    if copy.channel == Channel::Sms {
         bail!("{id} goes by SMS, and SMS is not sent: the recipient has the message in the inbox");
     }
     let mut transaction = wiring.pool.begin().await?;
