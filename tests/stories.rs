@@ -18,6 +18,7 @@ mod stories {
     mod metadata;
     mod models;
     mod purge;
+    mod recipients;
     mod registering;
     mod registry;
     mod relay;

@@ -10,6 +10,7 @@ pub mod address;
 pub mod authoring;
 pub mod clock;
 pub mod deliver;
+mod email_address;
 pub mod group_commit;
 pub mod id;
 pub mod message_template;
