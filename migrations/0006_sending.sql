@@ -227,6 +227,8 @@ begin
     elsif reference ~ '^[A-Za-z0-9!#$%&''*+/=?^_`{|}~.][A-Za-z0-9!#$%&''*+/=?^_`{|}~.-]{0,63}@([[:alnum:]]([[:alnum:]-]{0,61}[[:alnum:]])?\.)+[[:alpha:]][[:alnum:]-]{0,61}[[:alnum:]]$'
           and reference !~ '(^\.|\.\.|\.@)' and length(reference) <= 254 then
         channel := 'email';
+        -- One domain in any case.
+        reference := split_part(reference, '@', 1) || '@' || lower(split_part(reference, '@', 2));
     else
         raise exception 'contact_reference: must be an e-mail address or a mobile number such as +491701234567'
             using errcode = 'invalid_parameter_value';

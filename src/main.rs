@@ -50,6 +50,11 @@ enum Command {
     /// Lists, shows, retries and cancels the copies that go out by e-mail and SMS.
     #[command(subcommand)]
     Delivery(commands::delivery::Delivery),
+    /// Reads one bounce mail from standard input: the end of a pipe from the mail server that gets them.
+    Bounce(commands::bounce::Bounce),
+    /// Lists, adds and lifts addresses that get no copies.
+    #[command(subcommand)]
+    Suppression(commands::suppression::Suppression),
     /// Reads and sets the Application Registry (mail server and so on), and seals its secrets.
     #[command(subcommand)]
     Registry(commands::registry::Registry),
@@ -67,11 +72,15 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let failure = match arguments.command {
+        Command::Bounce(_) => ExitCode::from(commands::bounce::TRY_AGAIN),
+        _ => ExitCode::FAILURE,
+    };
     match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("herald: {error:#}");
-            ExitCode::FAILURE
+            failure
         }
     }
 }
@@ -93,6 +102,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Template(template) => template.run(config).await,
         Command::Dead(dead) => dead.run(config).await,
         Command::Delivery(delivery) => delivery.run(config).await,
+        Command::Bounce(bounce) => bounce.run(config).await,
+        Command::Suppression(suppression) => suppression.run(config).await,
         Command::Registry(registry) => registry.run(config).await,
         Command::Check(check) => check.run(config).await,
         Command::Doctor => commands::doctor::run(config).await,

@@ -141,6 +141,7 @@ impl Wiring {
             session_idle: TimeDelta::hours(web.session_idle_hours.into()),
             session_absolute: TimeDelta::days(web.session_days.into()),
             trusted_proxies: web.trusted_proxies.clone(),
+            keys: self.registry_access()?.keys,
             ..herald_web::Settings::new(public_url)
         })
     }

@@ -6,6 +6,7 @@ mod support;
 mod stories {
     mod accept;
     mod access;
+    mod bounce;
     mod check;
     mod commands;
     mod commits;
@@ -19,6 +20,7 @@ mod stories {
     #[cfg(target_os = "linux")]
     mod postfix;
     mod purge;
+    mod recipients;
     mod registering;
     mod registry;
     mod relay;

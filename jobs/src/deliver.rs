@@ -47,6 +47,10 @@ names! {
         Unknown = "unknown",
         /// Not sent: our settings or the server's are wrong. Uses up no attempt.
         Fault = "fault",
+        /// No attempt of ours: the server took the copy, and it came back later.
+        Bounced = "bounced",
+        /// No attempt of ours: a server that has the copy reports that it is late.
+        Delayed = "delayed",
     }
 }
 
@@ -95,8 +99,8 @@ pub fn next(
     jitter: f64,
 ) -> Next {
     match outcome {
-        AttemptOutcome::Sent => Next { state: DeliveryState::Sent, at: now },
-        AttemptOutcome::Refused => Next { state: DeliveryState::Failed, at: now },
+        AttemptOutcome::Sent | AttemptOutcome::Delayed => Next { state: DeliveryState::Sent, at: now },
+        AttemptOutcome::Refused | AttemptOutcome::Bounced => Next { state: DeliveryState::Failed, at: now },
         AttemptOutcome::Unknown if retry_unknown && unknowns == 0 => {
             Next { state: DeliveryState::Pending, at: now }
         }

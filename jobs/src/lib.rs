@@ -10,6 +10,7 @@ pub mod address;
 pub mod authoring;
 pub mod clock;
 pub mod deliver;
+mod email_address;
 pub mod group_commit;
 pub mod id;
 pub mod message_template;
@@ -20,6 +21,7 @@ pub mod queues;
 pub mod refusal;
 #[cfg(feature = "render")]
 mod rendering;
+pub mod return_path;
 pub mod seal;
 pub mod secret;
 pub mod send;

@@ -10,8 +10,8 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::digest;
 use ring::rand::SecureRandom;
+use ring::{digest, hmac};
 
 use crate::secret::Secret;
 
@@ -31,6 +31,7 @@ pub struct KeyRing {
 struct Key {
     id: String,
     key: LessSafeKey,
+    proof: hmac::Key,
 }
 
 /// Why text was not sealed or opened. Holds no secrets.
@@ -87,7 +88,7 @@ impl KeyRing {
     /// # Errors
     /// There is no key.
     pub fn seal(&self, name: &str, secret: &Secret, random: &dyn SecureRandom) -> Result<String, SealError> {
-        let Key { id, key } = self.keys.first().ok_or(SealError::NoKeys)?;
+        let Key { id, key, .. } = self.keys.first().ok_or(SealError::NoKeys)?;
         let mut nonce = [0; NONCE_LEN];
         random.fill(&mut nonce).map_err(|_| SealError::Failed)?;
         let mut text = secret.expose().as_bytes().to_vec();
@@ -122,6 +123,17 @@ impl KeyRing {
                 Some(Secret::new(std::str::from_utf8(opened).ok()?))
             })
             .ok_or_else(|| SealError::DoesNotOpen(name.to_owned()))
+    }
+
+    /// Proofs that `what` was made here, for `purpose`: HMAC-SHA256 (RFC 2104), one for each key, that of the first key first.
+    pub fn proofs(&self, purpose: &str, what: &[u8]) -> impl Iterator<Item = hmac::Tag> {
+        let context = [purpose.as_bytes(), b":", what].concat();
+        self.keys.iter().map(move |key| hmac::sign(&key.proof, &context))
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// The names of the keys, the one that seals first.
@@ -159,7 +171,13 @@ impl Key {
         // A name that follows from the key cannot be given to two.
         let digest = digest::digest(&digest::SHA256, &[b"herald key id", &bytes[..]].concat());
         let id = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        Some(Self { id, key: LessSafeKey::new(key) })
+        // What proves must not be what seals.
+        let proof = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), b"herald proofs");
+        Some(Self {
+            id,
+            key: LessSafeKey::new(key),
+            proof: hmac::Key::new(hmac::HMAC_SHA256, proof.as_ref()),
+        })
     }
 }
 

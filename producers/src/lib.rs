@@ -3,6 +3,7 @@
 //! [`Producer`] is what a program uses. [`relay`] runs beside the workers: it pushes what SQL callers accepted, what has
 //! become due, and what Redis lost.
 
+pub mod bounce;
 pub mod directory;
 mod error;
 pub mod numbers;

@@ -115,6 +115,11 @@ async fn show(wiring: &Wiring, id: DeliveryId) -> Result<()> {
 }
 
 async fn retry(wiring: &Wiring, id: DeliveryId) -> Result<()> {
+    let copy = find(wiring, id).await?;
+    if let Some(reason) = store::suppressions::reason(&wiring.pool, &copy.address).await? {
+        let (to, reason) = (one_line(&copy.address), one_line(&reason));
+        bail!("{to} gets no copies ({reason}): run `herald suppression lift {to}` first");
+    }
     let mut transaction = wiring.pool.begin().await?;
     if store::ledger::retry(&mut *transaction, id, wiring.clock.now()).await? {
         store::audit::record(&mut *transaction, ACTOR, "delivery retry", &id.to_string()).await?;

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub mod bounce;
 pub mod check;
 pub mod config;
 pub mod dead;
@@ -11,6 +12,7 @@ pub mod model;
 pub mod registry;
 pub mod send;
 pub mod serve;
+pub mod suppression;
 pub mod template;
 pub mod token;
 pub mod user;

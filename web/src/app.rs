@@ -10,6 +10,7 @@ use herald_jobs::action_url::Destinations;
 use herald_jobs::authoring::Authoring;
 use herald_jobs::clock::Clock;
 use herald_jobs::queues::Queues;
+use herald_jobs::seal::KeyRing;
 use herald_jobs::store::PgPool;
 use herald_producers::Producer;
 use tokio_util::task::AbortOnDropHandle;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub session_absolute: TimeDelta,
     /// Proxies whose `X-Forwarded-For` is believed; log-in attempts are limited by the address found so.
     pub trusted_proxies: Vec<IpAddr>,
+    /// What return paths were signed with, to know them when bounces come.
+    pub keys: Arc<KeyRing>,
 }
 
 impl Settings {
@@ -50,6 +53,7 @@ impl Settings {
             session_idle: TimeDelta::hours(12),
             session_absolute: TimeDelta::days(7),
             trusted_proxies: Vec::new(),
+            keys: Arc::default(),
         }
     }
 

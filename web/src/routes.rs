@@ -9,6 +9,7 @@ use axum::http::{StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
+use herald_producers::bounce::MOST_READ;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -70,6 +71,7 @@ fn routes() -> Vec<Route> {
         route(Token, "/api/v1/messages/{id}", get(api::messages::read)),
         route(Token, "/api/v1/messages/{id}/deliveries", get(api::messages::deliveries)),
         route(Token, "/api/v1/messages/{id}/recipients", post(api::messages::add_recipient)),
+        route(Token, "/api/v1/bounces", post(api::bounces::receive).layer(DefaultBodyLimit::max(MOST_READ))),
         route(Admin, "/api/v1/models", get(api::models::list)),
         route(
             Admin,

@@ -45,7 +45,7 @@ pub async fn sms(
         (AttemptOutcome::Fault, Some(401..=403 | 407)) => {
             "look at SMS-ACCOUNT and SMS-PASSWORD, and the provider's account"
         }
-        (AttemptOutcome::Fault, _) => "look at SMS-URL and SMS-METHOD, and who may connect there",
+        _ => "look at SMS-URL and SMS-METHOD, and who may connect there",
     };
     Err(format!("{reply} ({look})"))
 }

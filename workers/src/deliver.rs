@@ -21,7 +21,7 @@ use crate::mail;
 use crate::outcome::{failure, outage};
 use crate::sessions::Sessions;
 use crate::settings::{MailSettings, Registry};
-use crate::smtp::Verdict;
+use crate::smtp::{Fault, FaultKind, Verdict};
 
 /// What the e-mail handler of one lane needs.
 #[derive(Clone)]
@@ -102,6 +102,10 @@ async fn attempt(
             Ok(composed) => composed,
             Err(reply) => return Verdict::Refused { code: None, reply },
         };
+    let from = match context.registry.return_path(settings, DeliveryId(copy.id)) {
+        Ok(from) => from,
+        Err(error) => return Verdict::Fault(Fault::new(FaultKind::Settings, error.to_string())),
+    };
     let claimed = Instant::now();
     loop {
         let mut lent = match context.sessions.get(&settings.server).await {
@@ -110,7 +114,7 @@ async fn attempt(
         };
         drop(ahead.take());
         let still_mine = async || claimed.elapsed() < LEASE_TIME || renew(copy, context).await;
-        let verdict = lent.session.send(&settings.from, &to, &message, still_mine).await;
+        let verdict = lent.session.send(&from, &to, &message, still_mine).await;
         let reused = lent.reused;
         context.sessions.put(&settings.server, lent);
         if !(reused && matches!(verdict, Verdict::Deferred { untouched: true, .. })) {

@@ -1,6 +1,7 @@
 //! The e-mail that carries one copy of a message.
 
-use herald_jobs::address::EmailMode;
+use herald_jobs::address::{self, EmailMode};
+use herald_jobs::send::MAX_SUBJECT;
 use herald_jobs::store::deliveries::Claimed;
 use lettre::Address;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
@@ -20,7 +21,7 @@ pub fn compose(copy: &Claimed, settings: &MailSettings, domain: &str) -> Result<
         .from(Mailbox::new(None, from.clone()))
         .message_id(Some(message_id(copy, domain)))
         .date(copy.message_created_at.into())
-        .subject(&copy.subject)
+        .subject(one_line(&copy.subject))
         .raw_header(header("Auto-Submitted", "auto-generated"))
         .raw_header(header("X-Auto-Response-Suppress", "All"));
     if let Some(reply_to) = reply_to {
@@ -32,9 +33,11 @@ pub fn compose(copy: &Claimed, settings: &MailSettings, domain: &str) -> Result<
         message = if copy.mode == EmailMode::Cc { message.cc(to) } else { message.to(to) };
     }
     for other in &copy.headers {
-        if let Some((mode, address)) = other.split_once(' ') {
+        // One that cannot stand there is not written to either.
+        if let Some((mode, address)) = other.split_once(' ')
+            && let Ok(other) = mailbox("", address)
+        {
             addressed = true;
-            let other = mailbox("", address)?;
             message = if mode == "cc" { message.cc(other) } else { message.to(other) };
         }
     }
@@ -72,16 +75,25 @@ pub fn message_id(copy: &Claimed, domain: &str) -> String {
 }
 
 fn mailbox(name: &str, text: &str) -> Result<Mailbox, String> {
-    let name = (!name.is_empty()).then(|| name.to_owned());
+    let name = (!name.is_empty()).then(|| one_line(name));
     Ok(Mailbox::new(name, address(text)?))
 }
 
-/// The address in its parsed form.
+/// The address as mail servers take it: those that came in by SQL, and those of users, are looked at here first.
 ///
 /// # Errors
 /// A sentence that says what is wrong with it.
 pub fn address(text: &str) -> Result<Address, String> {
-    text.parse().map_err(|error| format!("The address {text} is not valid: {error}."))
+    let refused = |problem: String| format!("The address {} {problem}.", one_line(text));
+    let address = address::email(text).map_err(refused)?;
+    address.parse().map_err(|error| refused(format!("is not valid: {error}")))
+}
+
+/// What stands in a header: a description of a type or the name of a user is anybody's text of any length. What looks like an
+/// encoded word (RFC 2047) would be decoded by whoever reads the mail.
+fn one_line(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_SUBJECT).collect();
+    line.replace("=?", "= ?")
 }
 
 fn header(name: &'static str, value: &str) -> HeaderValue {

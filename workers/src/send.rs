@@ -6,7 +6,7 @@ use std::sync::Arc;
 use apalis::prelude::Data;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
-use herald_jobs::address::{Channel, EmailMode};
+use herald_jobs::address::{self, Channel, EmailMode};
 use herald_jobs::clock::Clock;
 use herald_jobs::deliver::DeliverJob;
 use herald_jobs::group_commit::{self, Commit};
@@ -206,7 +206,10 @@ fn copies(
         });
     };
     if matches!(kind.external_delivery, ExternalDelivery::Email | ExternalDelivery::Both) {
-        own(Channel::Email, user.email.as_ref(), "the user has no e-mail address");
+        // In the form that contacts have, so that one address gets one copy.
+        let known = user.email.as_ref().filter(|address| !address.trim().is_empty());
+        let email = known.map(|text| address::email(text).unwrap_or_else(|_| text.clone()));
+        own(Channel::Email, email.as_ref(), "the user has no e-mail address");
     }
     if matches!(kind.external_delivery, ExternalDelivery::Sms | ExternalDelivery::Both) {
         own(Channel::Sms, user.mobile.as_ref(), "the user has no mobile number");

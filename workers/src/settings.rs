@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use herald_jobs::seal::KeyRing;
-use herald_jobs::store;
+use herald_jobs::id::DeliveryId;
+use herald_jobs::seal::{KeyRing, SealError};
+use herald_jobs::{return_path, store};
 use lettre::Address;
 use sqlx::PgPool;
 
@@ -25,6 +26,8 @@ pub struct MailSettings {
     pub from: Address,
     /// Where answers go, where that is not `from`.
     pub reply_to: Option<Address>,
+    /// What return paths are made of; `None`: bounces go to `from`, and Herald does not learn of them.
+    pub bounces: Option<Address>,
 }
 
 /// What this process may make of the registry.
@@ -89,6 +92,15 @@ impl Registry {
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(read.clone());
         Ok(read)
     }
+
+    /// The envelope sender of one copy.
+    ///
+    /// # Errors
+    /// There are no keys, which [`mail`] makes sure of.
+    pub fn return_path(&self, settings: &MailSettings, id: DeliveryId) -> Result<Address, SealError> {
+        let signed = settings.bounces.as_ref().map(|base| return_path::make(&self.access.keys, base, id));
+        signed.unwrap_or_else(|| Ok(settings.from.clone()))
+    }
 }
 
 /// Reads the mail settings out of the registry's values.
@@ -131,7 +143,14 @@ pub fn mail(values: &HashMap<String, String>, access: &Access) -> Result<MailSet
         timeouts: Timeouts::default(),
     };
     let reply_to = get("SMTP-REPLY-TO").map(|text| address("SMTP-REPLY-TO", text)).transpose()?;
-    Ok(MailSettings { server, from, reply_to })
+    let bounces = get("SMTP-BOUNCE-ADDRESS").map(bounce_address).transpose()?;
+    if bounces.is_some() && access.keys.is_empty() {
+        return Err(format!(
+            "SMTP-BOUNCE-ADDRESS is set, but return paths cannot be signed: {}",
+            SealError::NoKeys
+        ));
+    }
+    Ok(MailSettings { server, from, reply_to, bounces })
 }
 
 /// Whether `key` may have this value.
@@ -144,6 +163,7 @@ pub fn check(key: &str, value: &str) -> Result<(), String> {
         "SMTP-SECURITY" => security(value).map(drop),
         "SMTP-FROM" | "SMTP-REPLY-TO" => address(key, value).map(drop),
         "SMTP-HELO" => helo(value).map(drop),
+        "SMTP-BOUNCE-ADDRESS" => bounce_address(value).map(drop),
         _ if key.starts_with("SMS-") => sms::check(key, value),
         _ if value.contains(char::is_control) => Err(format!("{key} must be one line of text")),
         _ => Ok(()),
@@ -186,6 +206,10 @@ fn address(key: &str, text: &str) -> Result<Address, String> {
     text.trim()
         .parse()
         .map_err(|_| format!("{key} must be an e-mail address like herald@example.com, not {text:?}"))
+}
+
+fn bounce_address(text: &str) -> Result<Address, String> {
+    return_path::base(text).map_err(|problem| format!("SMTP-BOUNCE-ADDRESS {problem}: {text:?}"))
 }
 
 /// The name stands in a command: RFC 5321, section 4.1.1.1.
@@ -247,6 +271,7 @@ mod tests {
             (&[("SMTP-FROM", "a@b.example"), ("SMTP-USERNAME", "joe")], "SMTP-PASSWORD"),
             (&[("SMTP-FROM", "a@b.example"), ("SMTP-HELO", "a b")], "SMTP-HELO"),
             (&[("SMTP-FROM", "a@b.example"), ("SMTP-REPLY-TO", "b")], "SMTP-REPLY-TO"),
+            (&[("SMTP-FROM", "a@b.example"), ("SMTP-BOUNCE-ADDRESS", "b")], "SMTP-BOUNCE-ADDRESS"),
             (&[("SMTP-FROM", "a@b.example"), ("SMTP-SECURITY", "ssl")], "SMTP-SECURITY"),
             (&[("SMTP-FROM", "a@b.example"), ("SMTP-SECURITY", "none")], "email.allow_plaintext"),
         ] {
@@ -254,6 +279,18 @@ mod tests {
             let said = of(&[server, pairs].concat()).unwrap_err();
             assert!(said.contains(named), "{pairs:?}: {said}");
         }
+    }
+
+    #[test]
+    fn return_paths_need_keys() {
+        let pairs = [
+            ("SMTP-SERVER", "mail.example.com"),
+            ("SMTP-FROM", "a@b.example"),
+            ("SMTP-BOUNCE-ADDRESS", "bounces@b.example"),
+        ];
+        assert_eq!(of(&pairs).unwrap().bounces.unwrap().to_string(), "bounces@b.example");
+        let said = with(&Access::default(), &pairs).unwrap_err();
+        assert!(said.contains("SMTP-BOUNCE-ADDRESS") && said.contains("secrets.key_file"), "{said}");
     }
 
     #[test]

@@ -134,8 +134,15 @@ pub async fn record_and_claim(
              from recorded r
          ), claimed as (
              update herald.delivery d
-             set state = 'sending', lease_token = $10, lease_until = $11,
-                 attempts = attempts + case when state = 'pending' then 1 else 0 end
+             -- The address may have been suppressed meanwhile.
+             set (state, lease_token, lease_until, attempts, reason, pushed_at, finished_at) = (
+                 select case when s.why is null then 'sending' else 'suppressed' end,
+                        case when s.why is null then $10::uuid end, case when s.why is null then $11::timestamptz end,
+                        d.attempts + case when s.why is null and d.state = 'pending' then 1 else 0 end,
+                        coalesce('The address is suppressed: ' || s.why, d.reason), case when s.why is null then d.pushed_at end,
+                        case when s.why is not null then $9::timestamptz end
+                 from (select (select reason from herald.suppression where address = lower(d.address)) as why) s
+             )
              where id = any($12)
                -- The second: this very claim, whose answer was lost.
                and (state = 'pending' and next_attempt_at <= $13 or state = 'sending' and lease_token = $10)
@@ -152,7 +159,8 @@ pub async fn record_and_claim(
          from claimed d cross join lateral (
              select on_unknown, subject, coalesce(external_message, message_text) as text, external_html, created_at
              from herald.message m where m.id = d.message_id limit 1
-         ) m"#,
+         ) m
+         where d.state = 'sending'"#,
         column!(record => record.id),
         column!(record => record.lease_token),
         column!(record => record.verdict.outcome.as_str()) as &[&str],

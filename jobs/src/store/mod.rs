@@ -14,6 +14,7 @@ pub use sqlx::{Error, PgPool};
 
 pub mod access;
 pub mod audit;
+pub mod bounces;
 pub mod catalogue;
 pub mod deliveries;
 mod grants;
@@ -29,6 +30,7 @@ pub mod models;
 pub mod outbox;
 pub mod periodic;
 pub mod registry;
+pub mod suppressions;
 pub mod users;
 
 /// How long to wait for a free connection before the database counts as not available.

@@ -21,7 +21,7 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
             return Err(problem::not_json());
         }
         let body = Bytes::from_request(request, app).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => problem::too_large(),
+            StatusCode::PAYLOAD_TOO_LARGE => problem::too_large("The body is larger than 1 MiB"),
             _ => problem::unreadable("the body ended early".to_owned()),
         })?;
         read(&body).map(Self)

@@ -10,6 +10,7 @@ use herald_jobs::refusal::Refusal;
 use herald_jobs::store;
 use herald_jobs::store::models::RegisterError;
 use herald_producers::SendError;
+use herald_producers::bounce::ReceiveError;
 use serde::Serialize;
 
 use crate::error::log_panic;
@@ -116,9 +117,14 @@ pub(crate) fn wrong_method() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "This path does not take that method")
 }
 
-/// The body is too large.
-pub(crate) fn too_large() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is larger than 1 MiB")
+/// The body is too large, as the title says.
+pub(crate) fn too_large(title: &'static str) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title)
+}
+
+/// The body is said to be something else than a mail.
+pub(crate) fn not_a_mail() -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-a-mail", "The body must be message/rfc822")
 }
 
 /// The body is said to be something else than JSON.
@@ -210,6 +216,20 @@ impl From<SendError> for Problem {
             SendError::Queue(error) => {
                 tracing::warn!("Could not accept a message: {error}");
                 unavailable()
+            }
+        }
+    }
+}
+
+impl From<ReceiveError> for Problem {
+    fn from(error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::Database(error) => error.into(),
+            ReceiveError::NoKeys | ReceiveError::UnderWay(_) => {
+                tracing::warn!("Could not take a bounce: {error}");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not taken: try again")
+                    .detail(error.to_string())
+                    .header(header::RETRY_AFTER, "60")
             }
         }
     }

@@ -68,7 +68,7 @@ pub enum FaultKind {
 }
 
 impl Fault {
-    pub(super) fn new(kind: FaultKind, sentence: String) -> Self {
+    pub(crate) fn new(kind: FaultKind, sentence: String) -> Self {
         Fault { kind, sentence }
     }
 }

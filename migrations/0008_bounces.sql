@@ -1,0 +1,22 @@
+-- What comes back: bounces of mail that a server had taken, and addresses that get no more of it.
+
+insert into herald.registry (key, secret, description) values
+    ('SMTP-BOUNCE-ADDRESS', false, 'Where mail servers report what they could not deliver; unset: to the sender address');
+
+alter table herald.delivery_attempt
+    drop constraint delivery_attempt_outcome,
+    add constraint delivery_attempt_outcome check
+        (outcome in ('sent', 'deferred', 'refused', 'unknown', 'fault', 'bounced', 'delayed')),
+    -- Tells one bounce from another: the same one that comes twice is recorded once.
+    add column report bytea;
+create unique index delivery_attempt_report on herald.delivery_attempt (delivery_id, report) where report is not null;
+
+create table herald.suppression (
+    -- An e-mail address in lower case: who did not exist as "Ann" does not exist as "ann".
+    address     text primary key constraint suppression_address_form check (address = lower(address) and address <> ''),
+    reason      text not null,
+    -- Whose bounce it was; null: an operator's doing.
+    delivery_id uuid,
+    created_at  timestamptz not null
+);
+comment on table herald.suppression is 'Copies to these addresses are not sent; each says so in the ledger.';
