@@ -15,12 +15,14 @@ create table herald.delivery (
     lane            text not null,
     state           text not null default 'pending'
                     constraint delivery_state check
-                    (state in ('pending', 'sending', 'sent', 'failed', 'unknown', 'suppressed', 'cancelled')),
+                    (state in ('pending', 'sending', 'sent', 'delivered', 'failed', 'unknown', 'suppressed', 'cancelled')),
     -- The last answer, in the server's own words, or why nothing was sent.
     reason          text,
     attempts        integer not null default 0,
     -- How often the outcome stayed unknown.
     unknowns        integer not null default 0,
+    -- What the SMS provider calls it.
+    provider_id     text,
     -- Who holds the row while it is being sent, and until when.
     lease_token     uuid,
     lease_until     timestamptz,
@@ -36,6 +38,7 @@ create index delivery_due on herald.delivery (channel, lane, next_attempt_at)
     where state = 'pending' and pushed_at is null;
 create index delivery_pushed on herald.delivery (channel, lane, pushed_at)
     where state = 'pending' and pushed_at is not null;
+create index delivery_provider on herald.delivery (provider_id) where provider_id is not null;
 create index delivery_lease on herald.delivery (lease_until) where state = 'sending';
 
 create table herald.delivery_attempt (
@@ -82,4 +85,10 @@ insert into herald.registry (key, secret, description) values
     ('SMS-HEADERS', false, 'http: one "Name: value" a line'),
     ('SMS-BODY', false, 'http: a JSON document, or a form as a=b&c=d, with #to#, #from#, #text# and #id# in its values'),
     ('SMS-ID', false, 'http: where the message''s id stands in the answer, as a JSON pointer'),
-    ('SMS-MAX-SEGMENTS', false, 'Longer texts are cut to so many SMS; 6 where unset');
+    ('SMS-MAX-SEGMENTS', false, 'Longer texts are cut to so many SMS; 6 where unset'),
+    ('SMS-REPORT-URL', false, 'twilio: where Herald''s /api/v1/sms/reports is seen from outside; unset: no reports'),
+    ('SMS-REPORT-SECRET', true, 'http: what the gateway signs its reports with; unset: no reports'),
+    ('SMS-REPORT-HEADER', false, 'http: where the signature stands; X-Signature where unset'),
+    ('SMS-REPORT-FIELDS', false, 'http: where the parts of a report stand; id=/id&status=/status&from=/from&text=/text where unset'),
+    ('SMS-REPORT-ARRIVED', false, 'Words by which the provider says that an SMS has arrived'),
+    ('SMS-REPORT-LOST', false, 'Words by which it says that one never will');

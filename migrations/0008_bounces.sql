@@ -6,7 +6,7 @@ insert into herald.registry (key, secret, description) values
 alter table herald.delivery_attempt
     drop constraint delivery_attempt_outcome,
     add constraint delivery_attempt_outcome check
-        (outcome in ('sent', 'deferred', 'refused', 'unknown', 'fault', 'bounced', 'delayed')),
+        (outcome in ('sent', 'deferred', 'refused', 'unknown', 'fault', 'bounced', 'delayed', 'delivered')),
     -- Tells one bounce from another: the same one that comes twice is recorded once.
     add column report bytea;
 create unique index delivery_attempt_report on herald.delivery_attempt (delivery_id, report) where report is not null;

@@ -5,6 +5,7 @@ mod support;
 
 #[cfg(test)]
 mod chaos {
+    mod mails;
     mod poison;
     mod postgres;
     mod redis;

@@ -25,5 +25,6 @@ mod stories {
     mod registry;
     mod relay;
     mod sms;
+    mod sms_reports;
     mod templates;
 }

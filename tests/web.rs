@@ -15,6 +15,7 @@ mod web {
     mod ops;
     mod routes;
     mod schedule;
+    mod sms_reports;
     mod templates;
     mod world;
 }

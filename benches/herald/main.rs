@@ -3,6 +3,7 @@
 //! Writes `target/bench/latest.json`. Ratios are medians of five interleaved pairs; what a figure means stands in
 //! `docs/benchmarks.md`.
 
+mod alert_mail;
 mod bare;
 mod inbox;
 mod latency;
@@ -52,6 +53,9 @@ async fn main() -> Result<()> {
     }
     if wanted("mail") {
         mail::mail_vs_smtp(&bench, &mut report).await?;
+    }
+    if wanted("alert-mail") {
+        alert_mail::behind_bulk(&bench, &mut report).await?;
     }
     bench.stop().await?;
     report.finish()

@@ -44,6 +44,7 @@ impl Bench {
             "select herald.upsert_user('u' || n, email => 'u' || n || '@bench.example') from generate_series(0, {USERS} - 1) n;
              insert into herald.message_type (code, description, lane, expiry_days) values ('BULK', 'Bulk', 'bulk', 10);
              insert into herald.message_type (code, description, lane, external_delivery) values ('MAIL', 'Mail', 'normal', 'email');
+             insert into herald.message_type (code, description, lane, external_delivery) values ('BULK-MAIL', 'Mail', 'bulk', 'email');
              analyze;"
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&pool).await?;

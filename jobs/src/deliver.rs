@@ -24,6 +24,8 @@ names! {
         Sending = "sending",
         /// The server took it.
         Sent = "sent",
+        /// The recipient has it, says the provider.
+        Delivered = "delivered",
         /// Refused for good.
         Failed = "failed",
         /// Nobody knows whether it arrived: held for an operator.
@@ -51,6 +53,8 @@ names! {
         Bounced = "bounced",
         /// No attempt of ours: a server that has the copy reports that it is late.
         Delayed = "delayed",
+        /// No attempt of ours: the provider reports that the recipient has it.
+        Delivered = "delivered",
     }
 }
 
@@ -100,6 +104,7 @@ pub fn next(
 ) -> Next {
     match outcome {
         AttemptOutcome::Sent | AttemptOutcome::Delayed => Next { state: DeliveryState::Sent, at: now },
+        AttemptOutcome::Delivered => Next { state: DeliveryState::Delivered, at: now },
         AttemptOutcome::Refused | AttemptOutcome::Bounced => Next { state: DeliveryState::Failed, at: now },
         AttemptOutcome::Unknown if retry_unknown && unknowns == 0 => {
             Next { state: DeliveryState::Pending, at: now }

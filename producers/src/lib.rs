@@ -10,6 +10,7 @@ pub mod numbers;
 mod producer;
 pub mod push;
 pub mod relay;
+pub mod sms_report;
 
 pub use error::SendError;
 pub use herald_jobs::id::MessageId;

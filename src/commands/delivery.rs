@@ -134,7 +134,7 @@ async fn retry(wiring: &Wiring, id: DeliveryId) -> Result<()> {
             bail!("{id} is pending: it is tried by itself at {}", time(copy.next_attempt_at))
         }
         DeliveryState::Sending => bail!("{id} is under way: a worker is sending it"),
-        DeliveryState::Sent => bail!("{id} was sent: send a new message"),
+        DeliveryState::Sent | DeliveryState::Delivered => bail!("{id} was sent: send a new message"),
         DeliveryState::Cancelled => bail!("{id} was cancelled: send a new message"),
         DeliveryState::Failed | DeliveryState::Unknown | DeliveryState::Suppressed
             if copy.address.is_empty() =>

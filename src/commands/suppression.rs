@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use herald_jobs::address;
 use herald_jobs::store;
+use herald_producers::numbers;
 
 use crate::commands::{ACTOR, connect, one_line};
 use crate::config::Config;
@@ -20,7 +21,7 @@ pub enum Suppression {
     },
     /// Sends no more copies to an address.
     Add {
-        /// An e-mail address, in any case.
+        /// An e-mail address, in any case, or a mobile number.
         address: String,
         /// Why, as the ledger will say.
         #[arg(long, default_value = "added by an operator")]
@@ -58,7 +59,8 @@ async fn list(wiring: &Wiring, limit: i64) -> Result<()> {
 }
 
 async fn add(wiring: &Wiring, text: &str, reason: &str) -> Result<()> {
-    let address = address::email(text).map_err(anyhow::Error::msg).context("address")?;
+    let address = if text.contains('@') { address::email(text) } else { numbers::e164(text, wiring.region) };
+    let address = address.map_err(anyhow::Error::msg).context("address")?;
     let mut transaction = wiring.pool.begin().await?;
     let now = wiring.clock.now();
     if !store::suppressions::add(&mut *transaction, &address, &one_line(reason), None, now).await? {

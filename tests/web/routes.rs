@@ -30,6 +30,10 @@ async fn no_route_is_open_by_accident() {
                     assert!(to.starts_with("/login"), "{case} leads to {to}");
                 }
                 Access::SessionScript => assert_eq!(status, StatusCode::UNAUTHORIZED, "{case}"),
+                Access::Signed => assert!(
+                    matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED),
+                    "{case} answers {status} to who signs nothing"
+                ),
                 Access::Token | Access::Admin => {
                     assert_eq!(status, StatusCode::UNAUTHORIZED, "{case}");
                     assert!(answer.headers()["www-authenticate"].to_str().unwrap().starts_with("Bearer"));

@@ -13,12 +13,14 @@ use herald_jobs::message_type::{
     CompleteOn, DeliveryMethod, ExternalDelivery, Lane, MessageType, OnUnknown, RequiredAction,
 };
 use herald_jobs::queues::Queues;
+use herald_jobs::seal::{KeyRing, new_key};
 use herald_jobs::store;
 use herald_jobs::store::users::NewUser;
 use herald_producers::{NewMessage, Producer};
 use herald_web::{App, Settings};
 use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Method, RequestBuilder, StatusCode};
+use ring::rand::SystemRandom;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +38,8 @@ pub(crate) struct World {
     pub(crate) producer: Producer,
     pub(crate) app: App,
     pub(crate) redis: Redis,
+    /// Opens secrets of the registry.
+    pub(crate) keys: Arc<KeyRing>,
     /// Where the pages are, without a slash at the end.
     pub(crate) url: String,
     pub(crate) stop: CancellationToken,
@@ -55,7 +59,9 @@ impl World {
             Producer::new(pool.clone(), queues.clone(), clock.clone(), herald_producers::Options::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let keys: Arc<KeyRing> = Arc::new(new_key(&SystemRandom::new()).unwrap().expose().parse().unwrap());
         let settings = Settings {
+            keys: keys.clone(),
             application_url: Some(ERP.parse().unwrap()),
             action_hosts: vec!["pay.example".to_owned()],
             refresh: Duration::from_millis(500),
@@ -71,7 +77,7 @@ impl World {
         let context =
             herald_workers::Context::new(&database.url, queues.clone(), clock.clone(), options).unwrap();
         tokio::spawn(herald_workers::run(context, stop.clone()));
-        Self { pool, queues, clock, producer, app, redis, url, stop, _database: database }
+        Self { pool, queues, clock, producer, app, redis, keys, url, stop, _database: database }
     }
 
     /// Adds a user who can log in.

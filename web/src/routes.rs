@@ -37,6 +37,8 @@ pub enum Access {
     Session,
     /// A script of our pages for who is logged in; others get 401.
     SessionScript,
+    /// Who signs what it says. The handler looks at the signature.
+    Signed,
     /// A program with an API token; others get 401.
     Token,
     /// A program with an API token that administers; others get 401, or 403 with a token that does not.
@@ -50,7 +52,7 @@ struct Route {
 }
 
 fn routes() -> Vec<Route> {
-    use Access::{Admin, Public, Session, SessionScript, Token};
+    use Access::{Admin, Public, Session, SessionScript, Signed, Token};
     let route = |access, path, methods| Route { access, path, methods };
     let large = DefaultBodyLimit::max(LARGEST_POST);
     vec![
@@ -72,6 +74,7 @@ fn routes() -> Vec<Route> {
         route(Token, "/api/v1/messages/{id}/deliveries", get(api::messages::deliveries)),
         route(Token, "/api/v1/messages/{id}/recipients", post(api::messages::add_recipient)),
         route(Token, "/api/v1/bounces", post(api::bounces::receive).layer(DefaultBodyLimit::max(MOST_READ))),
+        route(Signed, "/api/v1/sms/reports", post(api::sms_reports::receive)),
         route(Admin, "/api/v1/models", get(api::models::list)),
         route(
             Admin,
@@ -108,6 +111,7 @@ pub fn router(app: App) -> Router {
                     .layer::<_, Infallible>(from_fn_with_state(app.clone(), session::require_for_script))
                     .layer::<_, Infallible>(same_site)
                     .layer(page_panics),
+                Access::Signed => methods.layer(CatchPanicLayer::custom(problem::for_panic)),
                 Access::Token => methods
                     .layer::<_, Infallible>(from_fn_with_state(app.clone(), api::token::require))
                     .layer(CatchPanicLayer::custom(problem::for_panic)),

@@ -118,7 +118,8 @@ pub async fn record_and_claim(
                   as v(id, token, outcome, code, reply, state, next_attempt_at, started_at)
          ), recorded as (
              update herald.delivery d
-             set state = v.state, reason = v.reply, next_attempt_at = v.next_attempt_at, pushed_at = null,
+             set state = v.state, reason = v.reply,
+                 provider_id = case when d.channel = 'sms' and v.state = 'sent' then v.reply else d.provider_id end, next_attempt_at = v.next_attempt_at, pushed_at = null,
                  -- A fault is not the copy's own: it uses up no attempt.
                  attempts = attempts - case when v.outcome = 'fault' then 1 else 0 end,
                  unknowns = unknowns + case when v.outcome = 'unknown' then 1 else 0 end,
@@ -390,7 +391,7 @@ pub async fn attempts(executor: impl PgExecutor<'_>, id: DeliveryId) -> Result<V
 pub async fn by_state(executor: impl PgExecutor<'_>) -> Result<Vec<(String, String, i64)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select channel, state, count(*) as "count!" from herald.delivery
-           where state not in ('sent', 'cancelled') group by channel, state"#
+           where state not in ('sent', 'delivered', 'cancelled') group by channel, state"#
     )
     .fetch_all(executor)
     .await?;

@@ -30,6 +30,7 @@ pub mod models;
 pub mod outbox;
 pub mod periodic;
 pub mod registry;
+pub mod sms_reports;
 pub mod suppressions;
 pub mod users;
 

@@ -54,6 +54,25 @@ pub async fn lift(executor: impl PgExecutor<'_>, address: &str) -> Result<bool, 
     Ok(lifted.rows_affected() == 1)
 }
 
+/// The same, where it was suppressed for this very reason.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn lift_for(
+    executor: impl PgExecutor<'_>,
+    address: &str,
+    reason: &str,
+) -> Result<bool, sqlx::Error> {
+    let lifted = sqlx::query!(
+        "delete from herald.suppression where address = lower($1) and reason = $2",
+        address,
+        reason
+    )
+    .execute(executor)
+    .await?;
+    Ok(lifted.rows_affected() == 1)
+}
+
 /// Suppressed addresses, newest first, at most `limit`.
 ///
 /// # Errors

@@ -5,5 +5,6 @@ pub(crate) mod bounces;
 pub(crate) mod messages;
 pub(crate) mod models;
 pub(crate) mod problem;
+pub(crate) mod sms_reports;
 pub(crate) mod templates;
 pub(crate) mod token;

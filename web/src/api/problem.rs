@@ -122,6 +122,23 @@ pub(crate) fn too_large(title: &'static str) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title)
 }
 
+/// Nobody may report anything here.
+pub(crate) fn not_expected(why: String) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not-expected", "No reports are expected here").detail(why)
+}
+
+/// The signature is missing or wrong.
+pub(crate) fn forged() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "forged", "The signature is missing or wrong")
+}
+
+/// What it is about is not there yet: worth another try.
+pub(crate) fn not_yet(detail: String) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-yet", "Not taken: try again")
+        .detail(detail)
+        .header(header::RETRY_AFTER, "5")
+}
+
 /// The body is said to be something else than a mail.
 pub(crate) fn not_a_mail() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-a-mail", "The body must be message/rfc822")

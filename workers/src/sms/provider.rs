@@ -41,9 +41,10 @@ pub struct Attempted {
 /// Hands one SMS to the provider.
 pub async fn send(client: &Client, settings: &SmsSettings, sms: Sms<'_>, now: DateTime<Utc>) -> Attempted {
     let request = match &settings.provider {
-        Provider::Twilio { url, account, token } => {
+        Provider::Twilio { url, account, token, reports } => {
             let sender = if settings.from.starts_with("MG") { "MessagingServiceSid" } else { "From" };
-            let pairs = [("To", sms.to), (sender, &settings.from), ("Body", sms.text)];
+            let mut pairs = vec![("To", sms.to), (sender, &settings.from), ("Body", sms.text)];
+            pairs.extend(reports.as_deref().map(|reports| ("StatusCallback", reports)));
             form(client.post(url.clone()).basic_auth(account, Some(token.expose())), &pairs)
         }
         Provider::Http(gateway) => match of_gateway(client, gateway, &settings.from, sms) {

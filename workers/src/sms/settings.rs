@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use herald_jobs::seal::KeyRing;
 use herald_jobs::secret::Secret;
+use herald_producers::sms_report;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::Value;
@@ -37,6 +38,8 @@ pub enum Provider {
         account: String,
         /// Its auth token.
         token: Secret,
+        /// Where it is to report what becomes of a message.
+        reports: Option<String>,
     },
     /// Any gateway that takes a request over HTTP.
     Http(Gateway),
@@ -97,6 +100,7 @@ pub fn read(values: &HashMap<String, String>, keys: &KeyRing) -> Result<Option<S
             Provider::Twilio {
                 url: messages,
                 account: account.to_owned(),
+                reports: get("SMS-REPORT-URL").map(str::to_owned),
                 token: password()?.ok_or_else(|| format!("{PASSWORD} is not set"))?,
             }
         }
@@ -119,6 +123,9 @@ pub fn read(values: &HashMap<String, String>, keys: &KeyRing) -> Result<Option<S
 /// A sentence that names the key and says what would be right.
 pub(crate) fn check(key: &str, value: &str) -> Result<(), String> {
     let value = value.trim();
+    if let Some(checked) = sms_report::check(key, value) {
+        return checked;
+    }
     match key {
         "SMS-PROVIDER" if !matches!(value, "off" | "twilio" | "http") => Err(no_provider(value)),
         "SMS-URL" => url(value).map(drop),

@@ -1,0 +1,201 @@
+//! How the provider's reports are told from forged ones, and read: out of the Application Registry.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use herald_jobs::seal::KeyRing;
+use herald_jobs::secret::Secret;
+use ring::hmac;
+use subtle::ConstantTimeEq as _;
+
+/// Where a signature stands unless the registry says otherwise.
+const HEADER: &str = "X-Signature";
+/// What a gateway calls the parts of a report unless the registry says otherwise.
+const FIELDS: &str = "id=/id&status=/status&from=/from&text=/text";
+/// What gateways call an SMS that has arrived, and one that never will (SMPP 3.4, 5.2.28, among others).
+const ARRIVED: &str = "delivered, delivrd, read";
+const LOST: &str = "undelivered, failed, rejected, expired, undeliv, rejectd, deleted";
+
+/// How a provider reports.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) signature: Signature,
+    /// Where the parts of a report stand: JSON pointers, or names of a form's fields with a slash before them.
+    pub(super) fields: Fields,
+    pub(super) arrived: Vec<String>,
+    pub(super) lost: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    pub(super) id: String,
+    pub(super) status: String,
+    pub(super) from: String,
+    pub(super) text: String,
+    /// Why an SMS was lost.
+    pub(super) reason: String,
+}
+
+/// How reports are signed.
+#[derive(Debug)]
+pub(super) enum Signature {
+    /// HMAC-SHA1 over the address and the sorted fields, in `X-Twilio-Signature`.
+    Twilio { token: Secret, url: String },
+    /// HMAC-SHA256 of the body, in hexadecimal or Base64.
+    Body { secret: Secret, header: String },
+}
+
+/// Reads the settings; `None`: SMS is off, or nothing that the provider says can be told from a forgery.
+///
+/// # Errors
+/// A sentence that names the key that is wrong.
+pub(super) fn read(values: &HashMap<String, String>, keys: &KeyRing) -> Result<Option<Settings>, String> {
+    let get = |key: &str| values.get(key).map(|value| value.trim()).filter(|value| !value.is_empty());
+    let open = |key: &str, sealed: &str| keys.open(key, sealed).map_err(|error| format!("{key}: {error}"));
+    let words = |key: &str, default: &str| {
+        get(key).unwrap_or(default).split(',').map(|word| word.trim().to_lowercase()).collect()
+    };
+    let (signature, at) = match get("SMS-PROVIDER") {
+        Some("twilio") => {
+            let (Some(sealed), Some(url)) = (get("SMS-PASSWORD"), get("SMS-REPORT-URL")) else {
+                return Ok(None);
+            };
+            let token = open("SMS-PASSWORD", sealed)?;
+            let at = "id=/MessageSid&status=/MessageStatus&from=/From&text=/Body&reason=/ErrorCode";
+            (Signature::Twilio { token, url: url.to_owned() }, at)
+        }
+        Some("http") => {
+            let Some(sealed) = get("SMS-REPORT-SECRET") else { return Ok(None) };
+            let secret = open("SMS-REPORT-SECRET", sealed)?;
+            let header = get("SMS-REPORT-HEADER").unwrap_or(HEADER).to_owned();
+            (Signature::Body { secret, header }, get("SMS-REPORT-FIELDS").unwrap_or(FIELDS))
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(Settings {
+        signature,
+        fields: fields(at)?,
+        arrived: words("SMS-REPORT-ARRIVED", ARRIVED),
+        lost: words("SMS-REPORT-LOST", LOST),
+    }))
+}
+
+/// Whether `key` may have this value; `None`: it is no key of reports.
+pub fn check(key: &str, value: &str) -> Option<Result<(), String>> {
+    let is_name = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    match key {
+        "SMS-REPORT-FIELDS" => Some(fields(value).map(drop)),
+        "SMS-REPORT-HEADER" if !is_name(value) => Some(Err(format!("{key} must be the name of a header"))),
+        "SMS-REPORT-URL" if !value.starts_with("https://") && !value.starts_with("http://") => Some(Err(
+            format!("{key} must be an address such as https://herald.example.com/api/v1/sms/reports"),
+        )),
+        _ => None,
+    }
+}
+
+fn fields(text: &str) -> Result<Fields, String> {
+    let wrong = || format!("SMS-REPORT-FIELDS must be like {FIELDS}, not {text:?}");
+    let mut fields = Fields::default();
+    for pair in text.split('&') {
+        let (name, at) = pair.split_once('=').filter(|(_, at)| at.starts_with('/')).ok_or_else(wrong)?;
+        let field = match name.trim() {
+            "id" => &mut fields.id,
+            "status" => &mut fields.status,
+            "from" => &mut fields.from,
+            "text" => &mut fields.text,
+            "reason" => &mut fields.reason,
+            _ => return Err(wrong()),
+        };
+        at.trim().clone_into(field);
+    }
+    Ok(fields)
+}
+
+impl Signature {
+    /// Whether this body was signed by who knows the secret. `form` is the body where it is a form.
+    pub(super) fn is_good<'a>(
+        &self,
+        header: impl Fn(&str) -> Option<&'a str>,
+        body: &[u8],
+        form: Option<&[(String, String)]>,
+    ) -> bool {
+        match self {
+            Self::Twilio { token, url } => {
+                let mut pairs = form.unwrap_or_default().to_vec();
+                pairs.sort();
+                let text =
+                    pairs.into_iter().fold(url.clone(), |text, (name, value)| format!("{text}{name}{value}"));
+                let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.expose().as_bytes());
+                let right = hmac::sign(&key, text.as_bytes());
+                header("X-Twilio-Signature").is_some_and(|given| same(given, right.as_ref()))
+            }
+            Self::Body { secret, header: name } => {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+                let right = hmac::sign(&key, body);
+                header(name).is_some_and(|given| same(given, right.as_ref()))
+            }
+        }
+    }
+}
+
+/// Whether `given` is `right`, in hexadecimal or Base64, whatever scheme is named before it.
+fn same(given: &str, right: &[u8]) -> bool {
+    let given = given.trim();
+    let given = given.strip_prefix("sha256=").unwrap_or(given);
+    let hexadecimal: String = right.iter().map(|byte| format!("{byte:02x}")).collect();
+    let is_hexadecimal = given.to_ascii_lowercase().as_bytes().ct_eq(hexadecimal.as_bytes());
+    let is_base64 = given.as_bytes().ct_eq(BASE64_STANDARD.encode(right).as_bytes());
+    (is_hexadecimal | is_base64).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of Twilio's own documentation ("Webhooks security").
+    #[test]
+    fn twilios_example_is_signed_as_twilio_says() {
+        let signature = Signature::Twilio {
+            token: Secret::new("12345"),
+            url: "https://example.com/myapp.php?foo=1&bar=2".to_owned(),
+        };
+        let form = [
+            ("CallSid", "CA1234567890ABCDE"),
+            ("Caller", "+14158675310"),
+            ("Digits", "1234"),
+            ("From", "+14158675310"),
+            ("To", "+18005551212"),
+        ];
+        let form: Vec<_> = form.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let with = |given: &'static str| {
+            signature.is_good(|name| (name == "X-Twilio-Signature").then_some(given), b"", Some(&form))
+        };
+        assert!(with("L/OH5YylLD5NRKLltdqwSvS0BnU="));
+        assert!(!with("M/OH5YylLD5NRKLltdqwSvS0BnU=") && !with(""));
+    }
+
+    #[test]
+    fn a_body_is_signed_in_either_spelling() {
+        let signature = Signature::Body { secret: Secret::new("key"), header: "X-Sign".to_owned() };
+        let text = b"The quick brown fox jumps over the lazy dog";
+        let hexadecimal = "f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8";
+        let good = |given: &str| signature.is_good(|name| (name == "X-Sign").then_some(given), text, None);
+        assert!(good(hexadecimal) && good(&format!("sha256={hexadecimal}")));
+        assert!(good(&hexadecimal.to_uppercase()));
+        assert!(good("97yD9DBThCSxMpjmqm+xQ+9NWaFJRhdZl0edvC0aPNg="));
+        assert!(!good("f7bc") && !good(""));
+        assert!(!signature.is_good(|_| None, text, None));
+    }
+
+    #[test]
+    fn fields_are_named_by_where_they_stand() {
+        let fields = fields("id=/results/0/id&status=/results/0/state").unwrap();
+        assert_eq!((fields.id.as_str(), fields.status.as_str()), ("/results/0/id", "/results/0/state"));
+        for wrong in ["", "id", "id=x", "number=/x"] {
+            assert!(check("SMS-REPORT-FIELDS", wrong).unwrap().unwrap_err().starts_with("SMS-REPORT-FIELDS"));
+        }
+    }
+}
