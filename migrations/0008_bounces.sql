@@ -20,3 +20,26 @@ create table herald.suppression (
     created_at  timestamptz not null
 );
 comment on table herald.suppression is 'Copies to these addresses are not sent; each says so in the ledger.';
+
+-- What e-mails carry besides their text.
+create table herald.attachment (
+    -- No foreign key: the row is made when the message is accepted, and so before it.
+    message_id   uuid not null,
+    position     integer not null,
+    name         text not null,
+    content_type text not null,
+    content      bytea,
+    -- Below the directory that the setting email.attachment_root names; read when the mail is made.
+    path         text,
+    primary key (message_id, position),
+    constraint attachment_source check ((content is null) <> (path is null))
+);
+
+-- However a message goes, its files go with it.
+create function herald.delete_attachments() returns trigger language plpgsql as $$
+begin
+    delete from herald.attachment where message_id = any(array(select id from gone));
+    return null;
+end $$;
+create trigger message_gone after delete on herald.message referencing old table as gone
+    for each statement execute function herald.delete_attachments();

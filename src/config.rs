@@ -89,6 +89,8 @@ pub struct Secrets {
 pub struct Email {
     pub allow_plaintext: bool,
     pub message_id_domain: String,
+    pub attachment_limit: u64,
+    pub attachment_root: PathBuf,
 }
 
 /// `[templates]`

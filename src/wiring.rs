@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::TimeDelta;
+use herald_jobs::attachment::Limits;
 use herald_jobs::authoring::Authoring;
 use herald_jobs::clock::Clock;
 use herald_jobs::periodic::PeriodicName;
@@ -48,7 +49,8 @@ impl Wiring {
 
     /// A producer over these servers.
     pub fn producer(&self) -> Producer {
-        let options = herald_producers::Options { max_depth: self.config.worker.max_depth };
+        let max_depth = self.config.worker.max_depth;
+        let options = herald_producers::Options { max_depth, attachments: self.attachments() };
         Producer::new(self.pool.clone(), self.queues.clone(), self.clock.clone(), options)
     }
 
@@ -69,6 +71,7 @@ impl Wiring {
             grace: Duration::from_secs(worker.grace),
             functions_dir: self.functions_dir(),
             message_id_domain: (!domain.is_empty()).then(|| domain.clone()),
+            attachments: self.attachments(),
             registry: self.registry_access()?,
         };
         let (queues, clock) = (self.queues.clone(), self.clock.clone());
@@ -93,6 +96,12 @@ impl Wiring {
     pub fn registry_access(&self) -> Result<Access> {
         let keys = keys::load(&self.config.secrets)?.unwrap_or_default();
         Ok(Access { keys: Arc::new(keys), allow_plaintext: self.config.email.allow_plaintext })
+    }
+
+    fn attachments(&self) -> Limits {
+        let email = &self.config.email;
+        let root = (!email.attachment_root.as_os_str().is_empty()).then(|| email.attachment_root.clone());
+        Limits { total: email.attachment_limit, root }
     }
 
     fn functions_dir(&self) -> Option<PathBuf> {

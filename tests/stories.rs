@@ -6,6 +6,7 @@ mod support;
 mod stories {
     mod accept;
     mod access;
+    mod attachments;
     mod bounce;
     mod check;
     mod commands;

@@ -11,6 +11,7 @@ pub mod push;
 pub mod relay;
 
 pub use error::SendError;
+pub use herald_jobs::attachment::NewAttachment;
 pub use herald_jobs::id::MessageId;
 pub use herald_jobs::send::{NewContact, NewMessage};
 pub use producer::{Batch, Options, Producer, Sent};

@@ -46,7 +46,7 @@ async fn everything_accepted_is_consumed_whatever_happens_to_redis_and_the_relay
 
 async fn play(seed: u64) {
     println!("seed {seed}");
-    let story = Story::with(Options { max_depth: MAX_DEPTH }).await;
+    let story = Story::with(Options { max_depth: MAX_DEPTH, ..Options::default() }).await;
     let mut model = Model {
         random: StdRng::seed_from_u64(seed),
         accepted: BTreeSet::new(),

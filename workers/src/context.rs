@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use herald_jobs::attachment::Limits;
 use herald_jobs::clock::Clock;
 use herald_jobs::queues::Queues;
 use herald_jobs::store;
@@ -28,6 +29,8 @@ pub struct Options {
     pub functions_dir: Option<PathBuf>,
     /// Domain of the Message-IDs; `None`: that of the sender address.
     pub message_id_domain: Option<String>,
+    /// What e-mails may carry.
+    pub attachments: Limits,
     /// What it may make of the Application Registry.
     pub registry: Access,
 }
@@ -43,6 +46,7 @@ impl Default for Options {
             grace: Duration::from_secs(30),
             functions_dir: None,
             message_id_domain: None,
+            attachments: Limits::default(),
             registry: Access::default(),
         }
     }

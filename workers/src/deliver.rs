@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use apalis::prelude::Data;
 use chrono::TimeDelta;
+use herald_jobs::attachment::Limits;
 use herald_jobs::clock::Clock;
 use herald_jobs::deliver::{self, AttemptOutcome, DeliverJob, LEASE_SECONDS};
 use herald_jobs::group_commit::{Commit, GroupCommit, is_outage};
@@ -15,6 +16,8 @@ use herald_queue::Failure;
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::context::Options;
+use crate::files;
 use crate::mail;
 use crate::outcome::{failure, outage};
 use crate::sessions::Sessions;
@@ -39,25 +42,21 @@ pub struct DeliverContext {
     ahead: Arc<Semaphore>,
     ledger: GroupCommit<Ledger>,
     domain: Option<String>,
+    attachments: Limits,
 }
 
 impl DeliverContext {
     /// A context over `pool`. Must be made inside a tokio runtime.
-    pub fn new(
-        pool: PgPool,
-        clock: Clock,
-        registry: Arc<Registry>,
-        domain: Option<String>,
-        sessions: usize,
-    ) -> Self {
+    pub fn new(pool: PgPool, clock: Clock, registry: Arc<Registry>, options: &Options) -> Self {
         Self {
             ledger: GroupCommit::spawn(Ledger { pool: pool.clone(), clock: clock.clone() }, GROUP),
-            sessions: Arc::new(Sessions::new(sessions)),
-            ahead: Arc::new(Semaphore::new(sessions)),
+            sessions: Arc::new(Sessions::new(options.sessions)),
+            ahead: Arc::new(Semaphore::new(options.sessions)),
             pool,
             clock,
             registry,
-            domain,
+            domain: options.message_id_domain.clone(),
+            attachments: options.attachments.clone(),
         }
     }
 
@@ -102,11 +101,16 @@ async fn attempt(
     context: &DeliverContext,
 ) -> Verdict {
     let domain = context.domain.as_deref().unwrap_or(settings.from.domain());
-    let (to, message) =
-        match mail::address(&copy.address).and_then(|to| Ok((to, mail::compose(copy, settings, domain)?))) {
-            Ok(composed) => composed,
-            Err(reply) => return Verdict::Refused { code: None, reply },
-        };
+    let files = match files::of(&context.pool, copy, &context.attachments).await {
+        Ok(files) => files,
+        Err(reply) => return Verdict::Deferred { code: None, reply, untouched: false },
+    };
+    let composed =
+        mail::address(&copy.address).and_then(|to| Ok((to, mail::compose(copy, &files, settings, domain)?)));
+    let (to, message) = match composed {
+        Ok(composed) => composed,
+        Err(reply) => return Verdict::Refused { code: None, reply },
+    };
     let from = match context.registry.return_path(settings, DeliveryId(copy.id)) {
         Ok(from) => from,
         Err(error) => return Verdict::Fault(Fault::new(FaultKind::Settings, error.to_string())),
@@ -123,7 +127,10 @@ async fn attempt(
         let reused = lent.reused;
         context.sessions.put(&settings.server, lent);
         if !(reused && matches!(verdict, Verdict::Deferred { untouched: true, .. })) {
-            return verdict;
+            return match verdict {
+                Verdict::Sent { reply } => Verdict::Sent { reply: format!("{reply}{}", files.remark()) },
+                other => other,
+            };
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod check;
 mod context;
 pub mod deliver;
+mod files;
 pub mod mail;
 mod outcome;
 pub mod periodic;

@@ -40,6 +40,8 @@ pub struct Claimed {
     pub html: Option<String>,
     /// Of the message.
     pub message_created_at: DateTime<Utc>,
+    /// Of the message: there are files in [`super::attachments`].
+    pub has_attachments: bool,
     /// The other copies of one mail, as `mode address`, where there are any; Bcc left out.
     pub headers: Vec<String>,
 }
@@ -152,6 +154,7 @@ pub async fn record_and_claim(
          select d.id, d.lease_token as "lease_token!", d.address, d.display_name, d.mode, d.attempts, d.unknowns, d.created_at,
                 m.on_unknown, d.message_id, m.subject, m.text as "text!", m.external_html as html,
                 m.created_at as message_created_at,
+                exists (select from herald.attachment a where a.message_id = d.message_id) as "has_attachments!",
                 array(select o.mode || ' ' || o.address from herald.delivery o
                       where o.message_id = d.message_id and o.channel = d.channel and d.with_message and o.with_message
                         and o.id <> d.id and o.mode <> 'bcc' and o.address <> ''
