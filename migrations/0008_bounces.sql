@@ -1,4 +1,4 @@
--- What comes back: bounces of mail that a server had taken, and addresses that get no more of it.
+-- What comes back of mail, who gets no more of it, what mails carry, and how long they are tried.
 
 insert into herald.registry (key, secret, description) values
     ('SMTP-BOUNCE-ADDRESS', false, 'Where mail servers report what they could not deliver; unset: to the sender address');
@@ -41,5 +41,11 @@ begin
     delete from herald.attachment where message_id = any(array(select id from gone));
     return null;
 end $$;
+revoke execute on function herald.delete_attachments() from public;
 create trigger message_gone after delete on herald.message referencing old table as gone
     for each statement execute function herald.delete_attachments();
+
+alter table herald.message_type
+    -- Hours after which a copy that a server keeps putting off is given up.
+    add column retry_hours integer not null default 120
+               constraint message_type_retry_hours check (retry_hours between 0 and 8760);

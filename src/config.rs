@@ -23,6 +23,7 @@ pub struct Config {
     pub worker: Worker,
     pub secrets: Secrets,
     pub email: Email,
+    pub delivery: Delivery,
     pub templates: Templates,
     pub periodic: Periodic,
     pub log: Log,
@@ -91,6 +92,24 @@ pub struct Email {
     pub message_id_domain: String,
     pub attachment_limit: u64,
     pub attachment_root: PathBuf,
+}
+
+/// `[delivery]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
+pub struct Delivery {
+    pub email: Hours,
+    pub sms: Hours,
+}
+
+/// `[delivery.<channel>]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
+pub struct Hours {
+    pub window: String,
+    pub zone: chrono_tz::Tz,
 }
 
 /// `[templates]`

@@ -16,10 +16,11 @@ use herald_producers::Producer;
 use herald_queue::Redis;
 use herald_web::schedule::{Periodic, Schedule, Slots};
 use herald_workers::settings::Access;
+use herald_workers::window::{Window, Windows};
 use sqlx::PgPool;
 use url::Url;
 
-use crate::config::Config;
+use crate::config::{Config, Hours};
 use crate::keys;
 
 /// What most commands need.
@@ -72,6 +73,7 @@ impl Wiring {
             functions_dir: self.functions_dir(),
             message_id_domain: (!domain.is_empty()).then(|| domain.clone()),
             attachments: self.attachments(),
+            windows: self.windows()?,
             registry: self.registry_access()?,
         };
         let (queues, clock) = (self.queues.clone(), self.clock.clone());
@@ -96,6 +98,18 @@ impl Wiring {
     pub fn registry_access(&self) -> Result<Access> {
         let keys = keys::load(&self.config.secrets)?.unwrap_or_default();
         Ok(Access { keys: Arc::new(keys), allow_plaintext: self.config.email.allow_plaintext })
+    }
+
+    fn windows(&self) -> Result<Windows> {
+        let delivery = &self.config.delivery;
+        let window = |hours: &Hours, setting: &'static str| {
+            let set = (!hours.window.trim().is_empty()).then(|| Window::parse(&hours.window, hours.zone));
+            set.transpose().map_err(anyhow::Error::msg).context(setting)
+        };
+        Ok(Windows {
+            email: window(&delivery.email, "delivery.email.window")?,
+            sms: window(&delivery.sms, "delivery.sms.window")?,
+        })
     }
 
     fn attachments(&self) -> Limits {

@@ -24,4 +24,5 @@ mod stories {
     mod registry;
     mod relay;
     mod templates;
+    mod windows;
 }

@@ -358,6 +358,7 @@ mod tests {
             complete_on: CompleteOn::Click,
             on_unknown: OnUnknown::RetryOnce,
             lane: Lane::Normal,
+            retry_hours: 120,
             fallback_text: None,
         }
     }

@@ -13,12 +13,14 @@ use herald_jobs::message_type::{
     CompleteOn, DeliveryMethod, ExternalDelivery, Lane, MessageType, OnUnknown, RequiredAction,
 };
 use herald_jobs::queues::Queues;
+use herald_jobs::seal::{self, KeyRing};
 use herald_jobs::store;
 use herald_jobs::store::users::NewUser;
 use herald_producers::{NewMessage, Producer};
 use herald_web::{App, Settings};
 use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Method, RequestBuilder, StatusCode};
+use ring::rand::SystemRandom;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +37,8 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) producer: Producer,
     pub(crate) app: App,
+    /// What return paths are signed with.
+    pub(crate) keys: Arc<KeyRing>,
     pub(crate) redis: Redis,
     /// Where the pages are, without a slash at the end.
     pub(crate) url: String,
@@ -55,7 +59,10 @@ impl World {
             Producer::new(pool.clone(), queues.clone(), clock.clone(), herald_producers::Options::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let key = seal::new_key(&SystemRandom::new()).unwrap();
+        let keys: Arc<KeyRing> = Arc::new(key.expose().parse().unwrap());
         let settings = Settings {
+            keys: keys.clone(),
             application_url: Some(ERP.parse().unwrap()),
             action_hosts: vec!["pay.example".to_owned()],
             refresh: Duration::from_millis(500),
@@ -71,7 +78,7 @@ impl World {
         let context =
             herald_workers::Context::new(&database.url, queues.clone(), clock.clone(), options).unwrap();
         tokio::spawn(herald_workers::run(context, stop.clone()));
-        Self { pool, queues, clock, producer, app, redis, url, stop, _database: database }
+        Self { pool, queues, clock, producer, app, keys, redis, url, stop, _database: database }
     }
 
     /// Adds a user who can log in.
@@ -169,6 +176,7 @@ pub(crate) fn message_type(code: &str, required_action: RequiredAction, url: Opt
         complete_on: CompleteOn::Click,
         on_unknown: OnUnknown::Hold,
         lane: Lane::Normal,
+        retry_hours: 120,
         fallback_text: None,
     }
 }

@@ -9,6 +9,7 @@ use herald_producers::directory::Directory;
 use sqlx::PgPool;
 
 use crate::settings::Access;
+use crate::window::Windows;
 
 /// How the workers of one process behave.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct Options {
     pub message_id_domain: Option<String>,
     /// What e-mails may carry.
     pub attachments: Limits,
+    /// When copies go out.
+    pub windows: Windows,
     /// What it may make of the Application Registry.
     pub registry: Access,
 }
@@ -47,6 +50,7 @@ impl Default for Options {
             functions_dir: None,
             message_id_domain: None,
             attachments: Limits::default(),
+            windows: Windows::default(),
             registry: Access::default(),
         }
     }

@@ -10,7 +10,7 @@ use herald_jobs::clock::Clock;
 use herald_jobs::deliver::{self, AttemptOutcome, DeliverJob, LEASE_SECONDS};
 use herald_jobs::group_commit::{Commit, GroupCommit, is_outage};
 use herald_jobs::id::{self, DeliveryId};
-use herald_jobs::message_type::OnUnknown;
+use herald_jobs::message_type::{Lane, OnUnknown};
 use herald_jobs::store::deliveries::{self, Claimed, Lease, Record};
 use herald_queue::Failure;
 use sqlx::PgPool;
@@ -23,6 +23,7 @@ use crate::outcome::{failure, outage};
 use crate::sessions::Sessions;
 use crate::settings::{MailSettings, Registry};
 use crate::smtp::{Fault, FaultKind, Verdict};
+use crate::window::Window;
 
 /// How long a commit of the ledger is tried again while the database is away: less than the lease of what it records.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,11 +44,13 @@ pub struct DeliverContext {
     ledger: GroupCommit<Ledger>,
     domain: Option<String>,
     attachments: Limits,
+    /// `None`: always open.
+    window: Option<Window>,
 }
 
 impl DeliverContext {
     /// A context over `pool`. Must be made inside a tokio runtime.
-    pub fn new(pool: PgPool, clock: Clock, registry: Arc<Registry>, options: &Options) -> Self {
+    pub fn new(pool: PgPool, clock: Clock, registry: Arc<Registry>, lane: Lane, options: &Options) -> Self {
         Self {
             ledger: GroupCommit::spawn(Ledger { pool: pool.clone(), clock: clock.clone() }, GROUP),
             sessions: Arc::new(Sessions::new(options.sessions)),
@@ -57,6 +60,8 @@ impl DeliverContext {
             registry,
             domain: options.message_id_domain.clone(),
             attachments: options.attachments.clone(),
+            // An alert is of no use in the morning.
+            window: options.windows.email.clone().filter(|_| lane != Lane::Alert),
         }
     }
 
@@ -71,6 +76,11 @@ impl DeliverContext {
 /// # Errors
 /// The database or the mail server is not available, or mail is not configured: the copy waits, and the channel pauses.
 pub async fn email(job: DeliverJob, context: Data<DeliverContext>) -> Result<(), Failure> {
+    let now = context.clock.now();
+    if let Some((window, opens)) = context.window.as_ref().and_then(|it| Some((it, it.opens(now)?))) {
+        let reason = format!("Waits until the delivery window opens: {window}.");
+        return deliveries::postpone(&context.pool, job.id, opens, &reason).await.map_err(outage);
+    }
     let settings = context.registry.mail().await.map_err(outage)?;
     let settings = settings
         .as_ref()
@@ -178,7 +188,7 @@ async fn record(
         u32::try_from(copy.attempts).unwrap_or(0),
         u32::try_from(copy.unknowns).unwrap_or(0),
         copy.on_unknown == OnUnknown::RetryOnce,
-        copy.created_at,
+        copy.created_at + TimeDelta::hours(copy.retry_hours.into()),
         now,
         jitter(copy),
     );

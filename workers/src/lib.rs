@@ -16,6 +16,7 @@ pub mod sessions;
 pub mod settings;
 pub mod smtp;
 pub mod templates;
+pub mod window;
 
 pub use context::{Context, Options};
 pub use register::{WorkerDied, run};
