@@ -24,6 +24,7 @@ pub struct Config {
     pub secrets: Secrets,
     pub email: Email,
     pub sms: Sms,
+    pub delivery: Delivery,
     pub templates: Templates,
     pub periodic: Periodic,
     pub log: Log,
@@ -91,6 +92,8 @@ pub struct Email {
     pub allow_plaintext: bool,
     pub message_id_domain: String,
     pub authorities_file: PathBuf,
+    pub attachment_limit: u64,
+    pub attachment_root: PathBuf,
 }
 
 /// `[sms]`
@@ -100,6 +103,24 @@ pub struct Email {
 pub struct Sms {
     pub region: String,
     pub allow_private: bool,
+}
+
+/// `[delivery]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
+pub struct Delivery {
+    pub email: Hours,
+    pub sms: Hours,
+}
+
+/// `[delivery.<channel>]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
+pub struct Hours {
+    pub window: String,
+    pub zone: chrono_tz::Tz,
 }
 
 /// `[templates]`

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::TimeDelta;
+use herald_jobs::attachment::Limits;
 use herald_jobs::authoring::Authoring;
 use herald_jobs::clock::Clock;
 use herald_jobs::periodic::PeriodicName;
@@ -16,10 +17,11 @@ use herald_producers::numbers::Region;
 use herald_queue::Redis;
 use herald_web::schedule::{Periodic, Schedule, Slots};
 use herald_workers::settings::Access;
+use herald_workers::window::{Window, Windows};
 use sqlx::PgPool;
 use url::Url;
 
-use crate::config::Config;
+use crate::config::{Config, Hours};
 use crate::keys;
 
 /// What most commands need.
@@ -54,7 +56,8 @@ impl Wiring {
     /// A producer over these servers.
     pub fn producer(&self) -> Producer {
         let max_depth = self.config.worker.max_depth;
-        let options = herald_producers::Options { max_depth, region: self.region };
+        let (region, attachments) = (self.region, self.attachments());
+        let options = herald_producers::Options { max_depth, region, attachments };
         Producer::new(self.pool.clone(), self.queues.clone(), self.clock.clone(), options)
     }
 
@@ -76,6 +79,8 @@ impl Wiring {
             allow_private_sms: self.config.sms.allow_private,
             functions_dir: self.functions_dir(),
             message_id_domain: (!domain.is_empty()).then(|| domain.clone()),
+            attachments: self.attachments(),
+            windows: self.windows()?,
             registry: self.registry_access()?,
         };
         let (queues, clock) = (self.queues.clone(), self.clock.clone());
@@ -105,6 +110,24 @@ impl Wiring {
         let mail_authorities = authorities
             .with_context(|| format!("email.authorities_file: {}", email.authorities_file.display()))?;
         Ok(Access { keys: Arc::new(keys), allow_plaintext: email.allow_plaintext, mail_authorities })
+    }
+
+    fn windows(&self) -> Result<Windows> {
+        let delivery = &self.config.delivery;
+        let window = |hours: &Hours, setting: &'static str| {
+            let set = (!hours.window.trim().is_empty()).then(|| Window::parse(&hours.window, hours.zone));
+            set.transpose().map_err(anyhow::Error::msg).context(setting)
+        };
+        Ok(Windows {
+            email: window(&delivery.email, "delivery.email.window")?,
+            sms: window(&delivery.sms, "delivery.sms.window")?,
+        })
+    }
+
+    fn attachments(&self) -> Limits {
+        let email = &self.config.email;
+        let root = (!email.attachment_root.as_os_str().is_empty()).then(|| email.attachment_root.clone());
+        Limits { total: email.attachment_limit, root }
     }
 
     fn functions_dir(&self) -> Option<PathBuf> {

@@ -62,6 +62,7 @@ async fn prepare(wiring: &Wiring) {
         complete_on: CompleteOn::Click,
         on_unknown: OnUnknown::RetryOnce,
         lane: Lane::Normal,
+        retry_hours: 120,
         fallback_text: None,
     };
     store::message_types::put(&wiring.pool, &approve).await.unwrap();

@@ -6,6 +6,7 @@ mod support;
 mod stories {
     mod accept;
     mod access;
+    mod attachments;
     mod bounce;
     mod check;
     mod commands;
@@ -27,4 +28,5 @@ mod stories {
     mod sms;
     mod sms_reports;
     mod templates;
+    mod windows;
 }

@@ -84,21 +84,19 @@ pub const LEASE_SECONDS: i64 = 120;
 /// How long after a deferral the next attempt follows, in minutes; the last one repeats.
 const BACKOFF_MINUTES: [i64; 8] = [1, 5, 15, 30, 60, 120, 240, 480];
 
-/// How long after it was made a copy is given up, in days.
-const GIVE_UP_DAYS: i64 = 5;
-
 /// How long a copy waits after a fault of the settings, in seconds.
 const FAULT_SECONDS: i64 = 30;
 
 /// The state that follows an attempt.
 ///
-/// `attempts` counts this one; `unknowns` those before it that ended unknown; `jitter` is drawn from 0 to 1 and spreads retries.
+/// `attempts` counts this one; `unknowns` those before it that ended unknown; a deferred copy is given up when its next attempt would
+/// come after `give_up`; `jitter` is drawn from 0 to 1 and spreads retries.
 pub fn next(
     outcome: AttemptOutcome,
     attempts: u32,
     unknowns: u32,
     retry_unknown: bool,
-    created_at: DateTime<Utc>,
+    give_up: DateTime<Utc>,
     now: DateTime<Utc>,
     jitter: f64,
 ) -> Next {
@@ -125,7 +123,7 @@ pub fn next(
             )]
             let spread = (seconds as f64 * 0.2 * jitter) as i64;
             let at = now + TimeDelta::seconds(seconds + spread);
-            if at > created_at + TimeDelta::days(GIVE_UP_DAYS) {
+            if at > give_up {
                 Next { state: DeliveryState::Failed, at: now }
             } else {
                 Next { state: DeliveryState::Pending, at }
@@ -140,7 +138,7 @@ mod tests {
 
     fn after(outcome: AttemptOutcome, attempts: u32, unknowns: u32, retry: bool) -> (DeliveryState, i64) {
         let now = DateTime::UNIX_EPOCH;
-        let next = next(outcome, attempts, unknowns, retry, now, now, 0.0);
+        let next = next(outcome, attempts, unknowns, retry, now + TimeDelta::days(5), now, 0.0);
         (next.state, (next.at - now).num_seconds())
     }
 
@@ -149,8 +147,8 @@ mod tests {
         assert_eq!(after(AttemptOutcome::Deferred, 1, 0, true), (DeliveryState::Pending, 60));
         assert_eq!(after(AttemptOutcome::Deferred, 3, 0, true), (DeliveryState::Pending, 900));
         assert_eq!(after(AttemptOutcome::Deferred, 99, 0, true), (DeliveryState::Pending, 28_800));
-        let old = DateTime::UNIX_EPOCH + TimeDelta::days(GIVE_UP_DAYS);
-        let given_up = next(AttemptOutcome::Deferred, 20, 0, true, DateTime::UNIX_EPOCH, old, 1.0);
+        let now = DateTime::UNIX_EPOCH;
+        let given_up = next(AttemptOutcome::Deferred, 20, 0, true, now + TimeDelta::hours(7), now, 1.0);
         assert_eq!(given_up.state, DeliveryState::Failed);
     }
 

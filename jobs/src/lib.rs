@@ -6,6 +6,7 @@
 
 pub mod action_url;
 pub mod address;
+pub mod attachment;
 #[cfg(feature = "render")]
 pub mod authoring;
 pub mod clock;

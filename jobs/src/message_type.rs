@@ -134,6 +134,9 @@ pub struct MessageType {
     pub on_unknown: OnUnknown,
     /// The lane its messages take.
     pub lane: Lane,
+    /// Hours after which a copy that a server keeps putting off is given up. In force as it stands now, also for messages that were made
+    /// before.
+    pub retry_hours: i32,
     /// What is delivered when a template cannot be rendered; `None`: that there is a message, and from whom.
     pub fallback_text: Option<String>,
 }

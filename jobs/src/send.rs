@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::address::{Contact, EmailMode, Username};
+use crate::attachment::{Attachment, MAX_ATTACHMENTS, NewAttachment};
 use crate::id::MessageId;
 use crate::message_type::{Lane, MessageType, RequiredAction, names};
 use crate::refusal::Refusal;
@@ -67,6 +68,9 @@ pub struct NewMessage {
     /// Outside contacts who get a copy too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<NewContact>,
+    /// Files that its e-mails carry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<NewAttachment>,
     /// Not before this time; absent: at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliver_at: Option<DateTime<Utc>>,
@@ -170,6 +174,7 @@ impl NewMessage {
             return refuse("recipients", format!("has more than {MAX_CONTACTS} entries"));
         }
         self.contacts()?;
+        self.files()?;
         Ok(self)
     }
 
@@ -184,6 +189,23 @@ impl NewMessage {
             })
         };
         self.recipients.iter().enumerate().map(named).collect()
+    }
+
+    /// The attached files in valid form.
+    ///
+    /// # Errors
+    /// Names the file that is not valid by its position.
+    pub fn files(&self) -> Result<Vec<Attachment>, Refusal> {
+        if self.attachments.len() > MAX_ATTACHMENTS {
+            let problem = format!("has more than {MAX_ATTACHMENTS} entries");
+            return Err(Refusal::new("attachments", problem));
+        }
+        let named = |(position, attachment): (usize, &NewAttachment)| {
+            attachment.parse().map_err(|refusal| {
+                Refusal::new(format!("attachments/{position}/{}", refusal.field), refusal.problem)
+            })
+        };
+        self.attachments.iter().enumerate().map(named).collect()
     }
 
     /// A template brings all texts, and needs one thing to read.
@@ -336,6 +358,7 @@ mod tests {
             complete_on: CompleteOn::Click,
             on_unknown: OnUnknown::RetryOnce,
             lane: Lane::Normal,
+            retry_hours: 120,
             fallback_text: None,
         }
     }

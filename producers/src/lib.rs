@@ -13,6 +13,7 @@ pub mod relay;
 pub mod sms_report;
 
 pub use error::SendError;
+pub use herald_jobs::attachment::NewAttachment;
 pub use herald_jobs::id::MessageId;
 pub use herald_jobs::send::{NewContact, NewMessage};
 pub use producer::{Batch, Options, Producer, Sent};

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use herald_jobs::address::Contact;
+use herald_jobs::attachment::{Attachment, Limits, Source};
 use herald_jobs::clock::Clock;
 use herald_jobs::group_commit::{Commit, GroupCommit, is_outage};
 use herald_jobs::id::{self, MessageId};
@@ -32,17 +33,19 @@ const KEY_WAIT: &str = "set local lock_timeout = '2s'";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a [`Producer`] behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Entries a lane may hold in Redis; beyond them accepted sends wait in the outbox.
     pub max_depth: u64,
     /// Where numbers without a country code belong; `None`: they are refused.
     pub region: Option<Region>,
+    /// What may be attached.
+    pub attachments: Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_depth: 20_000, region: None }
+        Self { max_depth: 20_000, region: None, attachments: Limits::default() }
     }
 }
 
@@ -61,6 +64,7 @@ struct Inner {
     region: Option<Region>,
     directory: Directory,
     accepting: GroupCommit<Accept>,
+    attachments: Limits,
     pushers: [Pusher<RawSendJob>; 3],
 }
 
@@ -90,8 +94,9 @@ impl Producer {
         let directory = Directory::new(pool.clone());
         let accepting = GroupCommit::spawn(Accept { pool: pool.clone() }, GROUP);
         let follow = directory.clone();
+        let Options { attachments, region, .. } = options;
         let inner =
-            Arc::new(Inner { pool, queues, clock, region: options.region, directory, accepting, pushers });
+            Arc::new(Inner { pool, queues, clock, region, directory, accepting, attachments, pushers });
         let alive = Arc::downgrade(&inner);
         tokio::spawn(async move {
             let gone = async {
@@ -123,6 +128,7 @@ impl Producer {
         let request =
             serde_json::to_value(&message).map_err(|error| Refusal::new("message", error.to_string()))?;
         let sender = message.sender.clone();
+        let files = message.files()?;
         let (accepting, job) = self.prepare(message, &kind, None)?;
         let mut transaction = self.inner.pool.begin().await?;
         sqlx::query(KEY_WAIT).execute(&mut *transaction).await?;
@@ -134,8 +140,7 @@ impl Producer {
             Key::Fresh => {}
         }
         let (lane, pushed) = (accepting.lane, accepting.pushed);
-        let answers = store::outbox::accept(&mut transaction, &[accepting]).await?;
-        answers.into_iter().try_for_each(refuse_stranger)?;
+        self.accept_with(&mut transaction, accepting, &files).await?;
         transaction.commit().await?;
         if pushed {
             self.pusher(lane).push(vec![job]).await;
@@ -154,14 +159,15 @@ impl Producer {
         message: NewMessage,
     ) -> Result<MessageId, SendError> {
         let (message, kind) = self.validated(message).await?;
+        let files = message.files()?;
         let (accepting, _) = self.prepare(message, &kind, None)?;
         let (id, accepting) = (accepting.id, Accepting { pushed: false, ..accepting });
-        let answers = store::outbox::accept(transaction, &[accepting]).await?;
-        answers.into_iter().try_for_each(refuse_stranger)?;
+        self.accept_with(transaction, accepting, &files).await?;
         Ok(id)
     }
 
-    /// Accepts the same message for many recipients; each is accepted or refused by itself.
+    /// Accepts the same message for many recipients; each is accepted or refused by itself. Files are attached by their path: their
+    /// bytes would be kept once for each.
     ///
     /// # Errors
     /// The message itself is at fault, or the database cannot be reached before the first was accepted.
@@ -170,6 +176,10 @@ impl Producer {
         let kind = self.message_type(&message.message_type).await?;
         let message = self.with_numbers(message)?;
         self.check_template(&message).await?;
+        if let Some(position) = message.files()?.iter().position(|it| matches!(it.source, Source::Bytes(_))) {
+            let field = format!("attachments/{position}/content");
+            return Err(Refusal::new(field, "cannot be sent to many: name a path").into());
+        }
         let mut answers = Vec::with_capacity(recipients.len());
         for chunk in recipients.chunks(4 * GROUP) {
             let sends = chunk.iter().map(|recipient| {
@@ -189,6 +199,9 @@ impl Producer {
     /// [`SendError`]; after [`SendError::Queue`] the message may have been sent nevertheless.
     pub async fn enqueue(&self, message: NewMessage) -> Result<MessageId, SendError> {
         let (message, kind) = self.validated(message).await?;
+        if !message.attachments.is_empty() {
+            return Err(Refusal::new("attachments", "cannot take the fast lane").into());
+        }
         let now = self.inner.clock.now();
         let (id, lane) = (MessageId::new(now), message.lane.unwrap_or(kind.lane));
         let job = SendJob {
@@ -242,13 +255,34 @@ impl Producer {
         kind: &MessageType,
         batch: Option<Uuid>,
     ) -> Result<MessageId, SendError> {
+        let files = message.files()?;
         let (accepting, job) = self.prepare(message, kind, batch)?;
         let (id, lane, pushed) = (accepting.id, accepting.lane, accepting.pushed);
-        refuse_stranger(self.inner.accepting.submit(accepting).await?)?;
+        if files.is_empty() {
+            refuse_stranger(self.inner.accepting.submit(accepting).await?)?;
+        } else {
+            let mut transaction = self.inner.pool.begin().await?;
+            self.accept_with(&mut transaction, accepting, &files).await?;
+            transaction.commit().await?;
+        }
         if pushed {
             self.pusher(lane).push(vec![job]).await;
         }
         Ok(id)
+    }
+
+    /// Accepts a send with its files, which it must be together with.
+    async fn accept_with(
+        &self,
+        transaction: &mut PgConnection,
+        accepting: Accepting,
+        files: &[Attachment],
+    ) -> Result<(), SendError> {
+        self.inner.attachments.check(files).await?;
+        let id = accepting.id;
+        let answers = store::outbox::accept(transaction, &[accepting]).await?;
+        answers.into_iter().try_for_each(refuse_stranger)?;
+        Ok(store::attachments::insert(transaction, id, files).await?)
     }
 
     async fn validated(&self, message: NewMessage) -> Result<(NewMessage, Arc<MessageType>), SendError> {
@@ -284,6 +318,7 @@ impl Producer {
         self.inner.directory.message_type(code).await?.ok_or_else(unknown)
     }
 
+    /// What is accepted, and the job that carries it. Files are kept apart: Redis has no room for them.
     fn prepare(
         &self,
         message: NewMessage,
@@ -293,6 +328,7 @@ impl Producer {
         let now = self.inner.clock.now();
         let (id, lane) = (MessageId::new(now), message.lane.unwrap_or(kind.lane));
         let due_at = message.deliver_at.filter(|&at| at > now);
+        let message = NewMessage { attachments: Vec::new(), ..message };
         let job =
             SendJob { id, accepted_at: now.timestamp_millis(), origin: Origin::Outbox, batch_id, message };
         let unreadable = |error: serde_json::Error| Refusal::new("message", error.to_string());

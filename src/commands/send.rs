@@ -1,11 +1,13 @@
 //! Sends a message.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use clap::Args;
-use herald_producers::{NewContact, NewMessage};
+use herald_producers::{NewAttachment, NewContact, NewMessage};
 
 use crate::commands::connect;
 use crate::commands::template::{fields, model_key};
@@ -50,12 +52,25 @@ pub struct Send {
     /// An outside contact who gets a copy: `a@b.example`, `Cc:a@b.example` or `+491701234567`; repeat it for more.
     #[arg(long = "copy")]
     copies: Vec<String>,
+    /// A file that its e-mails carry; repeat it for more.
+    #[arg(long = "attach", conflicts_with = "fast")]
+    files: Vec<PathBuf>,
     /// The same key, sender and message again sends nothing, and answers the first one's id.
     #[arg(long)]
     idempotency_key: Option<String>,
     /// Skips Postgres: faster, but what Redis loses is lost.
     #[arg(long, conflicts_with = "idempotency_key")]
     fast: bool,
+}
+
+/// A file with its bytes: the workers need not see it.
+fn attachment(file: &Path) -> Result<NewAttachment> {
+    let shown = file.display();
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name =
+        name.with_context(|| format!("--attach {shown}: is no file, or has no UTF-8 name"))?.to_owned();
+    let content = std::fs::read(file).with_context(|| format!("--attach {shown}"))?;
+    Ok(NewAttachment { name, content: Some(BASE64_STANDARD.encode(content)), ..NewAttachment::default() })
 }
 
 impl Send {
@@ -108,6 +123,7 @@ impl Send {
             template: self.template.clone(),
             model_key: self.model_key.as_deref().map(model_key).transpose()?,
             instance: self.fields.as_deref().map(fields).transpose()?,
+            attachments: self.files.iter().map(|file| attachment(file)).collect::<Result<_>>()?,
             ..NewMessage::default()
         })
     }

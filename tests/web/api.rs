@@ -34,6 +34,20 @@ async fn c03_c31_a_program_sends_by_http_and_reads_it_back() {
 }
 
 #[tokio::test]
+async fn files_are_sent_along() {
+    let world = World::start().await;
+    world.user("ann").await;
+    let token = world.token("report_task", None).await;
+    let mut body = hello();
+    body["attachments"] = json!([{"name": "a.txt", "content": "eA=="}]);
+    let answer = world.api(Method::POST, "/messages", &token).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    let kept = sqlx::query_as("select name, content_type, content from herald.attachment");
+    let kept: (String, String, Vec<u8>) = kept.fetch_one(&world.pool).await.unwrap();
+    assert_eq!(kept, ("a.txt".into(), "text/plain".into(), b"x".to_vec()));
+}
+
+#[tokio::test]
 async fn an_idempotency_key_makes_one_message() {
     let world = World::start().await;
     let user = world.user("ann").await;

@@ -56,6 +56,9 @@ async fn bad_input_is_named_and_never_our_fault() {
         (with("action_parameters", json!({"a": 1})), 422, "/action_parameters"),
         (with("recipients", json!([{"contact_reference": "x"}])), 422, "/recipients/0/contact_reference"),
         (with("recipients", json!([{"contact_reference": "a@example.com", "x": 1}])), 422, "/recipients/0/x"),
+        (with("attachments", json!([{"name": "a"}])), 422, "/attachments/0/content"),
+        (with("attachments", json!([{"name": "a/b", "content": ""}])), 422, "/attachments/0/name"),
+        (with("attachments", json!([{"name": "a", "path": "/etc/passwd"}])), 422, "/attachments/0/path"),
         (with("instance", json!({"a": ["\u{0}"]})), 422, "/instance/a/0"),
         (with("instance", json!([1])), 422, "/instance"),
         (

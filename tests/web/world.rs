@@ -13,7 +13,7 @@ use herald_jobs::message_type::{
     CompleteOn, DeliveryMethod, ExternalDelivery, Lane, MessageType, OnUnknown, RequiredAction,
 };
 use herald_jobs::queues::Queues;
-use herald_jobs::seal::{KeyRing, new_key};
+use herald_jobs::seal::{self, KeyRing};
 use herald_jobs::store;
 use herald_jobs::store::users::NewUser;
 use herald_producers::{NewMessage, Producer};
@@ -37,9 +37,9 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) producer: Producer,
     pub(crate) app: App,
-    pub(crate) redis: Redis,
-    /// Opens secrets of the registry.
+    /// What return paths are signed with, and secrets sealed.
     pub(crate) keys: Arc<KeyRing>,
+    pub(crate) redis: Redis,
     /// Where the pages are, without a slash at the end.
     pub(crate) url: String,
     pub(crate) stop: CancellationToken,
@@ -59,7 +59,8 @@ impl World {
             Producer::new(pool.clone(), queues.clone(), clock.clone(), herald_producers::Options::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let keys: Arc<KeyRing> = Arc::new(new_key(&SystemRandom::new()).unwrap().expose().parse().unwrap());
+        let key = seal::new_key(&SystemRandom::new()).unwrap();
+        let keys: Arc<KeyRing> = Arc::new(key.expose().parse().unwrap());
         let settings = Settings {
             keys: keys.clone(),
             application_url: Some(ERP.parse().unwrap()),
@@ -77,7 +78,7 @@ impl World {
         let context =
             herald_workers::Context::new(&database.url, queues.clone(), clock.clone(), options).unwrap();
         tokio::spawn(herald_workers::run(context, stop.clone()));
-        Self { pool, queues, clock, producer, app, redis, keys, url, stop, _database: database }
+        Self { pool, queues, clock, producer, app, keys, redis, url, stop, _database: database }
     }
 
     /// Adds a user who can log in.
@@ -175,6 +176,7 @@ pub(crate) fn message_type(code: &str, required_action: RequiredAction, url: Opt
         complete_on: CompleteOn::Click,
         on_unknown: OnUnknown::Hold,
         lane: Lane::Normal,
+        retry_hours: 120,
         fallback_text: None,
     }
 }

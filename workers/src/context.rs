@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use herald_jobs::attachment::Limits;
 use herald_jobs::clock::Clock;
 use herald_jobs::queues::Queues;
 use herald_jobs::store;
@@ -8,6 +9,7 @@ use herald_producers::directory::Directory;
 use sqlx::PgPool;
 
 use crate::settings::Access;
+use crate::window::Windows;
 
 /// How the workers of one process behave.
 #[derive(Clone, Debug)]
@@ -30,6 +32,10 @@ pub struct Options {
     pub functions_dir: Option<PathBuf>,
     /// Domain of the Message-IDs; `None`: that of the sender address.
     pub message_id_domain: Option<String>,
+    /// What e-mails may carry.
+    pub attachments: Limits,
+    /// When copies go out.
+    pub windows: Windows,
     /// What it may make of the Application Registry.
     pub registry: Access,
 }
@@ -46,6 +52,8 @@ impl Default for Options {
             allow_private_sms: false,
             functions_dir: None,
             message_id_domain: None,
+            attachments: Limits::default(),
+            windows: Windows::default(),
             registry: Access::default(),
         }
     }

@@ -6,22 +6,26 @@ use std::time::{Duration, Instant};
 use apalis::prelude::Data;
 use chrono::TimeDelta;
 use herald_jobs::address::Channel;
+use herald_jobs::attachment::Limits;
 use herald_jobs::clock::Clock;
 use herald_jobs::deliver::{self, AttemptOutcome, DeliverJob, LEASE_SECONDS};
 use herald_jobs::group_commit::GroupCommit;
 use herald_jobs::id::DeliveryId;
-use herald_jobs::message_type::OnUnknown;
+use herald_jobs::message_type::{Lane, OnUnknown};
 use herald_jobs::store::deliveries::{self, Claimed};
 use herald_queue::Failure;
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::context::Options;
+use crate::files;
 use crate::ledger::{self, Entry, Ledger};
 use crate::mail;
 use crate::outcome::{failure, outage};
 use crate::sessions::Sessions;
 use crate::settings::{MailSettings, Registry};
 use crate::smtp::{Fault, FaultKind, Verdict};
+use crate::window::Window;
 
 /// What the e-mail handler of one lane needs.
 #[derive(Clone)]
@@ -34,25 +38,25 @@ pub struct DeliverContext {
     ahead: Arc<Semaphore>,
     ledger: GroupCommit<Ledger>,
     domain: Option<String>,
+    attachments: Limits,
+    /// `None`: always open.
+    window: Option<Window>,
 }
 
 impl DeliverContext {
     /// A context over `pool`. Must be made inside a tokio runtime.
-    pub fn new(
-        pool: PgPool,
-        clock: Clock,
-        registry: Arc<Registry>,
-        domain: Option<String>,
-        sessions: usize,
-    ) -> Self {
+    pub fn new(pool: PgPool, clock: Clock, registry: Arc<Registry>, lane: Lane, options: &Options) -> Self {
         Self {
             ledger: ledger::spawn(pool.clone(), clock.clone()),
-            sessions: Arc::new(Sessions::new(sessions)),
-            ahead: Arc::new(Semaphore::new(sessions)),
+            sessions: Arc::new(Sessions::new(options.sessions)),
+            ahead: Arc::new(Semaphore::new(options.sessions)),
             pool,
             clock,
             registry,
-            domain,
+            domain: options.message_id_domain.clone(),
+            attachments: options.attachments.clone(),
+            // An alert is of no use in the morning.
+            window: options.windows.email.clone().filter(|_| lane != Lane::Alert),
         }
     }
 
@@ -67,6 +71,10 @@ impl DeliverContext {
 /// # Errors
 /// The database or the mail server is not available, or mail is not configured: the copy waits, and the channel pauses.
 pub async fn email(job: DeliverJob, context: Data<DeliverContext>) -> Result<(), Failure> {
+    let now = context.clock.now();
+    if ledger::waits(context.window.as_ref(), &context.pool, job.id, now).await.map_err(outage)? {
+        return Ok(());
+    }
     let settings = context.registry.mail().await.map_err(outage)?;
     let settings = settings
         .as_ref()
@@ -97,11 +105,16 @@ async fn attempt(
     context: &DeliverContext,
 ) -> Verdict {
     let domain = context.domain.as_deref().unwrap_or(settings.from.domain());
-    let (to, message) =
-        match mail::address(&copy.address).and_then(|to| Ok((to, mail::compose(copy, settings, domain)?))) {
-            Ok(composed) => composed,
-            Err(reply) => return Verdict::Refused { code: None, reply },
-        };
+    let files = match files::of(&context.pool, copy, &context.attachments).await {
+        Ok(files) => files,
+        Err(reply) => return Verdict::Deferred { code: None, reply, untouched: false },
+    };
+    let composed =
+        mail::address(&copy.address).and_then(|to| Ok((to, mail::compose(copy, &files, settings, domain)?)));
+    let (to, message) = match composed {
+        Ok(composed) => composed,
+        Err(reply) => return Verdict::Refused { code: None, reply },
+    };
     let from = match context.registry.return_path(settings, DeliveryId(copy.id)) {
         Ok(from) => from,
         Err(error) => return Verdict::Fault(Fault::new(FaultKind::Settings, error.to_string())),
@@ -118,7 +131,10 @@ async fn attempt(
         let reused = lent.reused;
         context.sessions.put(&settings.server, lent);
         if !(reused && matches!(verdict, Verdict::Deferred { untouched: true, .. })) {
-            return verdict;
+            return match verdict {
+                Verdict::Sent { reply } => Verdict::Sent { reply: format!("{reply}{}", files.remark()) },
+                other => other,
+            };
         }
     }
 }

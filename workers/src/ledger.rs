@@ -11,6 +11,8 @@ use herald_jobs::id::{self, DeliveryId};
 use herald_jobs::store::deliveries::{self, Claimed, Lease, Record};
 use sqlx::PgPool;
 
+use crate::window::Window;
+
 /// How long a commit is tried again while the database is away: less than the lease of what it records.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The pause before the next try.
@@ -21,6 +23,19 @@ const GROUP: usize = 200;
 /// A ledger over `pool`. Must be made inside a tokio runtime.
 pub(crate) fn spawn(pool: PgPool, clock: Clock) -> GroupCommit<Ledger> {
     GroupCommit::spawn(Ledger { pool, clock }, GROUP)
+}
+
+/// Puts a copy off until its channel's window opens. `false`: it is open.
+pub(crate) async fn waits(
+    window: Option<&Window>,
+    pool: &PgPool,
+    id: DeliveryId,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let Some((window, opens)) = window.and_then(|it| Some((it, it.opens(now)?))) else { return Ok(false) };
+    let reason = format!("Waits until the delivery window opens: {window}.");
+    deliveries::postpone(pool, id, opens, &reason).await?;
+    Ok(true)
 }
 
 /// What is recorded of an attempt, and what follows; counts and logs it. `again`: an unknown outcome is tried once more.
@@ -38,7 +53,7 @@ pub(crate) fn record(
         u32::try_from(copy.attempts).unwrap_or(0),
         u32::try_from(copy.unknowns).unwrap_or(0),
         again,
-        copy.created_at,
+        copy.created_at + TimeDelta::hours(copy.retry_hours.into()),
         now,
         jitter(copy),
     );

@@ -6,6 +6,7 @@
 pub mod check;
 mod context;
 pub mod deliver;
+mod files;
 mod ledger;
 pub mod mail;
 mod outcome;
@@ -17,6 +18,7 @@ pub mod settings;
 pub mod sms;
 pub mod smtp;
 pub mod templates;
+pub mod window;
 
 pub use context::{Context, Options};
 pub use register::{WorkerDied, run};

@@ -5,16 +5,22 @@ use herald_jobs::send::MAX_SUBJECT;
 use herald_jobs::store::deliveries::Claimed;
 use lettre::Address;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
-use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
+use lettre::message::{Attachment, Body, Mailbox, Message, MultiPart, SinglePart};
 
+use crate::files::{File, Files};
 use crate::settings::MailSettings;
 
 /// The mail as bytes, ready for DATA: plain text, and the HTML after it where there is any (`multipart/alternative`, RFC 2046), quoted-
-/// printable, with a Message-ID that stays the same at each attempt.
+/// printable, then the files in base64 (`multipart/mixed`), with a Message-ID that stays the same at each attempt.
 ///
 /// # Errors
 /// A sentence that says which address is not valid.
-pub fn compose(copy: &Claimed, settings: &MailSettings, domain: &str) -> Result<Vec<u8>, String> {
+pub(crate) fn compose(
+    copy: &Claimed,
+    files: &Files,
+    settings: &MailSettings,
+    domain: &str,
+) -> Result<Vec<u8>, String> {
     let MailSettings { from, reply_to, .. } = settings;
     let to = mailbox(&copy.display_name, &copy.address)?;
     let mut message = Message::builder()
@@ -47,19 +53,50 @@ pub fn compose(copy: &Claimed, settings: &MailSettings, domain: &str) -> Result<
     let envelope = lettre::address::Envelope::new(Some(from.clone()), vec![address(&copy.address)?])
         .map_err(|error| error.to_string())?;
     let message = message.envelope(envelope);
-    let text = body(&copy.text)?;
-    let message = match &copy.html {
-        None => message.header(ContentType::TEXT_PLAIN).body(text),
-        Some(html) => {
-            let parts = MultiPart::alternative().boundary(format!("=_{}", copy.id.simple()));
-            message.multipart(
-                parts
-                    .singlepart(SinglePart::builder().header(ContentType::TEXT_PLAIN).body(text))
-                    .singlepart(SinglePart::builder().header(ContentType::TEXT_HTML).body(body(html)?)),
-            )
-        }
+    let text = part(ContentType::TEXT_PLAIN, &copy.text, files, |note| format!("\n\n{note}"))?;
+    let html = copy.html.as_ref().map(|html| {
+        part(ContentType::TEXT_HTML, html, files, |note| {
+            format!("<p>{}</p>", note.replace('&', "&amp;").replace('<', "&lt;"))
+        })
+    });
+    // Boundaries stay the same at each attempt, too.
+    let boundary = copy.id.simple();
+    let alternative = |html| {
+        MultiPart::alternative().boundary(format!("=_{boundary}")).singlepart(text.clone()).singlepart(html)
+    };
+    let mixed = MultiPart::mixed().boundary(format!("=_mixed_{boundary}"));
+    let message = match (html.transpose()?, files.there.is_empty()) {
+        (None, true) => message.singlepart(text),
+        (Some(html), true) => message.multipart(alternative(html)),
+        (None, false) => message.multipart(with_files(mixed.singlepart(text), files)?),
+        (Some(html), false) => message.multipart(with_files(mixed.multipart(alternative(html)), files)?),
     };
     Ok(message.map_err(|error| error.to_string())?.formatted())
+}
+
+/// A text, and after it, as `shown`, what a reader is told of files that could not be attached.
+fn part(
+    content_type: ContentType,
+    text: &str,
+    files: &Files,
+    shown: fn(String) -> String,
+) -> Result<SinglePart, String> {
+    let missing =
+        files.missing.iter().map(|(name, _)| format!("[{} could not be attached.]", one_line(name)));
+    let text: String = std::iter::once(text.to_owned()).chain(missing.map(shown)).collect();
+    Ok(SinglePart::builder().header(content_type).body(body(&text)?))
+}
+
+/// Puts the files after what `mixed` holds, each under its name in whatever letters (RFC 2231).
+fn with_files(mut mixed: MultiPart, files: &Files) -> Result<MultiPart, String> {
+    for File { name, content_type, content } in &files.there {
+        let unfit = |what: &str| format!("The file {} has no valid {what}.", one_line(name));
+        let content_type = ContentType::parse(content_type).map_err(|_| unfit("content type"))?;
+        let content = Body::new_with_encoding(content.clone(), ContentTransferEncoding::Base64)
+            .map_err(|_| unfit("content"))?;
+        mixed = mixed.singlepart(Attachment::new(one_line(name)).body(content, content_type));
+    }
+    Ok(mixed)
 }
 
 /// Bare line feeds would let a lenient server see commands in a text.

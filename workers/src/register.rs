@@ -112,13 +112,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
         };
         employ!(crew, queues.send.lane(lane), batches, batches, data, send);
 
-        let data = DeliverContext::new(
-            pool.clone(),
-            clock.clone(),
-            registry.clone(),
-            options.message_id_domain.clone(),
-            options.sessions,
-        );
+        let data = DeliverContext::new(pool.clone(), clock.clone(), registry.clone(), lane, &options);
         senders.push(data.clone());
         // More copies than sessions: while some are on the wire, others are claimed and recorded, in groups.
         let sessions = WorkerOptions {
@@ -129,7 +123,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
         };
         employ!(crew, queues.email.lane(lane), worker, sessions, data, email);
 
-        let data = SmsContext::new(pool.clone(), clock.clone(), registry.clone(), options.allow_private_sms);
+        let data = SmsContext::new(pool.clone(), clock.clone(), registry.clone(), lane, &options);
         let requests = WorkerOptions {
             concurrency: options.sessions,
             prefetch: Some(options.sessions),

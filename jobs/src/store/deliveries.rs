@@ -30,6 +30,8 @@ pub struct Claimed {
     pub created_at: DateTime<Utc>,
     /// Of the message: what becomes of an unknown outcome.
     pub on_unknown: OnUnknown,
+    /// Of the message's type: hours after which a deferred copy is given up.
+    pub retry_hours: i32,
     /// Of the message.
     pub message_id: Uuid,
     /// Of the message.
@@ -40,8 +42,32 @@ pub struct Claimed {
     pub html: Option<String>,
     /// Of the message.
     pub message_created_at: DateTime<Utc>,
+    /// Of the message: there are files in [`super::attachments`].
+    pub has_attachments: bool,
     /// The other copies of one mail, as `mode address`, where there are any; Bcc left out.
     pub headers: Vec<String>,
+}
+
+/// Lets a pending copy wait until its channel's window opens. Nothing happens to one that is not due, or in another state.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn postpone(
+    executor: impl PgExecutor<'_>,
+    id: DeliveryId,
+    until: DateTime<Utc>,
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update herald.delivery set next_attempt_at = $2, pushed_at = null, reason = $3
+         where id = $1 and state = 'pending' and next_attempt_at < $2",
+        id.0,
+        until,
+        reason
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
 }
 
 /// Prolongs a claim. `false`: it is no longer ours.
@@ -151,14 +177,17 @@ pub async fn record_and_claim(
              returning d.*
          )
          select d.id, d.lease_token as "lease_token!", d.address, d.display_name, d.mode, d.attempts, d.unknowns, d.created_at,
-                m.on_unknown, d.message_id, m.subject, m.text as "text!", m.external_html as html,
+                m.on_unknown,
+                coalesce((select t.retry_hours from herald.message_type t where t.code = m.message_type), 120) as "retry_hours!",
+                d.message_id, m.subject, m.text as "text!", m.external_html as html,
                 m.created_at as message_created_at,
+                exists (select from herald.attachment a where a.message_id = d.message_id) as "has_attachments!",
                 array(select o.mode || ' ' || o.address from herald.delivery o
                       where o.message_id = d.message_id and o.channel = d.channel and d.with_message and o.with_message
                         and o.id <> d.id and o.mode <> 'bcc' and o.address <> ''
                       order by o.id) as "headers!"
          from claimed d cross join lateral (
-             select on_unknown, subject, coalesce(external_message, message_text) as text, external_html, created_at
+             select on_unknown, message_type, subject, coalesce(external_message, message_text) as text, external_html, created_at
              from herald.message m where m.id = d.message_id limit 1
          ) m
          where d.state = 'sending'"#,

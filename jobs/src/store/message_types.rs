@@ -13,7 +13,7 @@ pub async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<MessageType>, sqlx
     sqlx::query_as!(
         MessageType,
         r#"select code, description, delivery_method, required_action, expiry_days, external_delivery, choice_set,
-                  action_url, complete_on, on_unknown, lane, fallback_text
+                  action_url, complete_on, on_unknown, lane, retry_hours, fallback_text
            from herald.message_type order by code"#
     )
     .fetch_all(executor)
@@ -52,11 +52,11 @@ pub async fn choices(executor: impl PgExecutor<'_>, sets: &[String]) -> Result<V
 pub async fn put(executor: impl PgExecutor<'_>, kind: &MessageType) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into herald.message_type (code, description, delivery_method, required_action, expiry_days,
-             external_delivery, choice_set, action_url, complete_on, on_unknown, lane, fallback_text)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+             external_delivery, choice_set, action_url, complete_on, on_unknown, lane, fallback_text, retry_hours)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          on conflict (code) do update set description = $2, delivery_method = $3, required_action = $4,
              expiry_days = $5, external_delivery = $6, choice_set = $7, action_url = $8, complete_on = $9,
-             on_unknown = $10, lane = $11, fallback_text = $12, updated_at = now()",
+             on_unknown = $10, lane = $11, fallback_text = $12, retry_hours = $13, updated_at = now()",
         kind.code,
         kind.description,
         kind.delivery_method.as_str(),
@@ -68,7 +68,8 @@ pub async fn put(executor: impl PgExecutor<'_>, kind: &MessageType) -> Result<()
         kind.complete_on.as_str(),
         kind.on_unknown.as_str(),
         kind.lane.as_str(),
-        kind.fallback_text
+        kind.fallback_text,
+        kind.retry_hours
     )
     .execute(executor)
     .await?;

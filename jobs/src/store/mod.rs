@@ -13,6 +13,7 @@ use sqlx::{Connection as _, Executor as _};
 pub use sqlx::{Error, PgPool};
 
 pub mod access;
+pub mod attachments;
 pub mod audit;
 pub mod bounces;
 pub mod catalogue;

@@ -375,10 +375,18 @@ pub async fn replay(executor: impl PgExecutor<'_>, id: Option<MessageId>) -> Res
 /// # Errors
 /// The database cannot be reached.
 pub async fn discard(executor: impl PgExecutor<'_>, id: Uuid) -> Result<bool, sqlx::Error> {
-    let discarded = sqlx::query!("delete from herald.outbox where id = $1 and failed_at is not null", id)
-        .execute(executor)
-        .await?;
-    Ok(discarded.rows_affected() == 1)
+    let discarded = sqlx::query_scalar!(
+        r#"with discarded as (
+             delete from herald.outbox where id = $1 and failed_at is not null returning id
+         ), with_it as (
+             delete from herald.attachment where message_id = any(array(select id from discarded))
+         )
+         select count(*) as "count!" from discarded"#,
+        id
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(discarded == 1)
 }
 
 /// How the outbox stands.

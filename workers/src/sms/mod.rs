@@ -12,6 +12,7 @@ use herald_jobs::address::Channel;
 use herald_jobs::clock::Clock;
 use herald_jobs::deliver::{AttemptOutcome, DeliverJob, Verdict};
 use herald_jobs::group_commit::GroupCommit;
+use herald_jobs::message_type::Lane;
 use herald_jobs::sms::cut;
 use herald_jobs::store;
 use herald_jobs::store::deliveries::Claimed;
@@ -19,9 +20,11 @@ use herald_queue::Failure;
 use reqwest::Client;
 use sqlx::PgPool;
 
+use crate::context::Options;
 use crate::ledger::{self, Entry, Ledger};
 use crate::outcome::{failure, outage};
 use crate::settings::Registry;
+use crate::window::Window;
 
 pub use self::provider::{Attempted, Sms, send};
 pub(crate) use self::settings::check;
@@ -37,13 +40,21 @@ pub struct SmsContext {
     client: Arc<OnceLock<Client>>,
     ledger: GroupCommit<Ledger>,
     allow_private: bool,
+    window: Option<Window>,
 }
 
 impl SmsContext {
     /// A context over `pool`. Must be made inside a tokio runtime.
-    pub fn new(pool: PgPool, clock: Clock, registry: Arc<Registry>, allow_private: bool) -> Self {
-        let ledger = ledger::spawn(pool.clone(), clock.clone());
-        Self { pool, clock, registry, client: Arc::default(), ledger, allow_private }
+    pub fn new(pool: PgPool, clock: Clock, registry: Arc<Registry>, lane: Lane, options: &Options) -> Self {
+        Self {
+            ledger: ledger::spawn(pool.clone(), clock.clone()),
+            client: Arc::default(),
+            allow_private: options.allow_private_sms,
+            window: options.windows.sms.clone().filter(|_| lane != Lane::Alert),
+            pool,
+            clock,
+            registry,
+        }
     }
 
     fn client(&self) -> Result<&Client, Failure> {
@@ -60,6 +71,10 @@ impl SmsContext {
 /// # Errors
 /// The database or the provider is not available, or SMS is not configured rightly: the copy waits, and the channel pauses.
 pub async fn sms(job: DeliverJob, context: Data<SmsContext>) -> Result<(), Failure> {
+    let now = context.clock.now();
+    if ledger::waits(context.window.as_ref(), &context.pool, job.id, now).await.map_err(outage)? {
+        return Ok(());
+    }
     let settings = context.registry.sms().await.map_err(outage)?;
     let settings = settings
         .as_ref()
