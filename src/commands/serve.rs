@@ -60,6 +60,10 @@ async fn with_parts(config: Config, parts: &[Part]) -> Result<()> {
     let wiring = Wiring::new(config, "web", 10)?;
     let stop = stop_signal()?;
     migrated(&wiring).await?;
+    anyhow::ensure!(
+        !store::registry::is_caught(&wiring.pool).await?,
+        "this database is that of `herald demo`: its mail and SMS are caught and reach nobody. Use another"
+    );
     run(&wiring, parts, stop).await
 }
 

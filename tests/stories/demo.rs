@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use herald::demo::company;
 use herald_jobs::authoring::{Preview, Sample};
-use herald_jobs::store::message_templates;
+use herald_jobs::store::{self, message_templates};
 use serde_json::json;
 
 use crate::support::herald::Story;
@@ -31,6 +31,20 @@ async fn c27_the_templates_of_the_demo_make_what_the_snapshots_show() {
         assert_eq!(template.version, 1);
         let made = authoring.preview(&template, Sample::Key(json!(1)), now).await;
         compare(code, &shown(&made.unwrap_or_else(|error| panic!("{error}"))));
+    }
+}
+
+#[tokio::test]
+async fn what_is_caught_in_a_demo_is_never_taken_for_production() {
+    let story = Story::begin().await;
+    store::registry::mark_caught(&story.pool).await.unwrap();
+    for part in ["serve", "worker", "web"] {
+        let output = story.run(&[part]).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.code() == Some(1) && said.contains("its mail and SMS are caught"),
+            "{part}: {said}"
+        );
     }
 }
 

@@ -26,8 +26,9 @@ async fn work(story: &Story, opens_in: TimeDelta) -> (Workers, DateTime<Utc>) {
     let window = format!("{}-{}", minute(now + opens_in), minute(now + opens_in + TimeDelta::hours(1)));
     let window = Window::parse(&window, chrono_tz::UTC).unwrap();
     let opens = window.opens(now).unwrap_or(now);
-    let windows = Windows { email: Some(window), sms: None };
-    (story.work_with(Options { windows, ..Options::default() }).await, opens)
+    let windows = Windows { email: Some(window.clone()), sms: Some(window) };
+    let options = Options { windows, allow_private_sms: true, ..Options::default() };
+    (story.work_with(options).await, opens)
 }
 
 async fn copy(story: &Story, message: MessageId) -> Delivery {
@@ -68,6 +69,24 @@ async fn c24_a_copy_waits_for_the_window_and_an_alert_does_not() {
     eventually("the window to open", async || catcher.mailbox().taken() == 3).await;
     story.drain().await;
     assert_eq!(copy(&story, id).await.state, DeliveryState::Sent);
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c24_sms_waits_for_its_window_too() {
+    let (story, _) = begin().await;
+    story.add_type("TEXT", |kind| kind.external_delivery = ExternalDelivery::Sms).await;
+    story.execute("update herald.app_user set mobile = '+491701234567' where username = 'ann'").await;
+    let gateway = story.sms_gateway().await;
+    let (workers, opens) = work(&story, TimeDelta::hours(3)).await;
+    let id = story.producer.send(message("ann", "TEXT", "in the morning")).await.unwrap();
+    assert_waits(&story, id, opens).await;
+    story.producer.send(message("ann", "ALERT-SMS", "now")).await.unwrap();
+    story.drain().await;
+    let texts = || gateway.list().into_iter().map(|sms| sms.fields["text"].clone()).collect::<Vec<_>>();
+    assert_eq!(texts(), ["now"]);
+    story.clock.advance(opens - story.clock.now() + TimeDelta::seconds(1));
+    eventually("the window to open", async || texts() == ["now", "in the morning"]).await;
     workers.stop().await;
 }
 

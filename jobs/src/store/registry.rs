@@ -68,3 +68,25 @@ pub async fn secrets(transaction: &mut PgConnection) -> Result<Vec<(String, Stri
     .await?;
     Ok(rows.into_iter().map(|row| (row.key, row.value)).collect())
 }
+
+/// Notes for good that what goes out from this database is caught, and reaches nobody.
+///
+/// # Errors
+/// The database cannot be reached, or the schema is not this user's own.
+pub async fn mark_caught(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query("comment on schema herald is 'What goes out is caught.'").execute(executor).await?;
+    Ok(())
+}
+
+/// Whether [`mark_caught`] was called here.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn is_caught(executor: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        r#"select obj_description('herald'::regnamespace, 'pg_namespace') = 'What goes out is caught.' as "caught""#
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(found == Some(true))
+}
