@@ -32,7 +32,13 @@ enum Command {
     Send(commands::send::Send),
     /// Shows what is pending for a user.
     Inbox(commands::inbox::Inbox),
-    /// Adds, imports and lists users.
+    /// Lists, shows, adds, changes and deletes message types.
+    #[command(subcommand)]
+    Type(commands::message_type::Type),
+    /// Lists, shows, adds, changes and deletes choice sets, which replies are chosen from.
+    #[command(subcommand)]
+    Choice(commands::choice::Choice),
+    /// Adds, imports, changes, lists and deactivates users.
     #[command(subcommand)]
     User(commands::user::User),
     /// Makes, lists and revokes API tokens.
@@ -87,6 +93,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Migrate => commands::migrate(config).await,
         Command::Send(send) => send.run(config).await,
         Command::Inbox(inbox) => inbox.run(config).await,
+        Command::Type(kind) => kind.run(config).await,
+        Command::Choice(choice) => choice.run(config).await,
         Command::User(user) => user.run(config).await,
         Command::Token(token) => token.run(config).await,
         Command::Model(model) => model.run(config).await,

@@ -8,9 +8,7 @@ use herald::commands::serve::{self, Part};
 use herald::config::Config;
 use herald::wiring::Wiring;
 use herald_jobs::address::Username;
-use herald_jobs::message_type::{
-    CompleteOn, DeliveryMethod, ExternalDelivery, Lane, MessageType, OnUnknown, RequiredAction,
-};
+use herald_jobs::message_type::{MessageType, RequiredAction};
 use herald_jobs::store;
 use herald_jobs::store::users::NewUser;
 use herald_producers::NewMessage;
@@ -53,16 +51,9 @@ async fn prepare(wiring: &Wiring) {
     let approve = MessageType {
         code: "APPROVE".into(),
         description: "To approve".into(),
-        delivery_method: DeliveryMethod::Queue,
         required_action: RequiredAction::Action,
-        expiry_days: None,
-        external_delivery: ExternalDelivery::None,
-        choice_set: None,
         action_url: Some("/po/approve?id=&level=".into()),
-        complete_on: CompleteOn::Click,
-        on_unknown: OnUnknown::RetryOnce,
-        lane: Lane::Normal,
-        fallback_text: None,
+        ..MessageType::default()
     };
     store::message_types::put(&wiring.pool, &approve).await.unwrap();
 }

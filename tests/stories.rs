@@ -14,6 +14,7 @@ mod stories {
     mod email;
     mod inbox;
     mod keys;
+    mod maintaining;
     mod metadata;
     mod models;
     mod purge;

@@ -12,6 +12,7 @@ mod web {
     mod forms;
     mod lists;
     mod live;
+    mod maintaining;
     mod ops;
     mod routes;
     mod schedule;

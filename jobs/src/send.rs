@@ -321,23 +321,9 @@ impl herald_queue::Job for RawSendJob {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message_type::{CompleteOn, DeliveryMethod, ExternalDelivery, OnUnknown};
 
     fn view() -> MessageType {
-        MessageType {
-            code: "VIEW-NORMAL".into(),
-            description: "Message".into(),
-            delivery_method: DeliveryMethod::Queue,
-            required_action: RequiredAction::View,
-            expiry_days: Some(10),
-            external_delivery: ExternalDelivery::None,
-            choice_set: None,
-            action_url: None,
-            complete_on: CompleteOn::Click,
-            on_unknown: OnUnknown::RetryOnce,
-            lane: Lane::Normal,
-            fallback_text: None,
-        }
+        MessageType { code: "VIEW-NORMAL".into(), expiry_days: Some(10), ..MessageType::default() }
     }
 
     fn message() -> NewMessage {

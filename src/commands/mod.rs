@@ -1,12 +1,14 @@
 //! The subcommands, one file each.
 
 pub mod check;
+pub mod choice;
 pub mod config;
 pub mod dead;
 pub mod delivery;
 pub mod demo;
 pub mod doctor;
 pub mod inbox;
+pub mod message_type;
 pub mod model;
 pub mod registry;
 pub mod send;
@@ -15,13 +17,17 @@ pub mod template;
 pub mod token;
 pub mod user;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use serde::Serialize;
 
 use crate::config::Config;
 use crate::wiring::Wiring;
 
 /// What the audit log calls whoever uses these commands.
 const ACTOR: &str = "command line";
+
+/// Lists of what people maintain are shown whole.
+const ALL: i64 = 100_000;
 
 /// `herald migrate`
 ///
@@ -42,4 +48,23 @@ fn connect(config: Config) -> Result<Wiring> {
 /// Anybody's bytes may have ended up here: they must not write over a terminal, nor look like two entries.
 fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
+}
+
+/// Prints what programs read.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// An option's text; an empty one takes the setting away.
+fn filled(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.trim().is_empty())
+}
+
+/// Whether there was something to delete.
+fn gone(removed: bool, what: &str, name: &str) -> Result<()> {
+    if !removed {
+        bail!("there is no {what} {name}");
+    }
+    Ok(())
 }

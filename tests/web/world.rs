@@ -9,9 +9,7 @@ use herald_jobs::address::Username;
 use herald_jobs::authoring::Authoring;
 use herald_jobs::clock::Clock;
 use herald_jobs::id::MessageId;
-use herald_jobs::message_type::{
-    CompleteOn, DeliveryMethod, ExternalDelivery, Lane, MessageType, OnUnknown, RequiredAction,
-};
+use herald_jobs::message_type::{MessageType, OnUnknown, RequiredAction};
 use herald_jobs::queues::Queues;
 use herald_jobs::store;
 use herald_jobs::store::users::NewUser;
@@ -160,16 +158,10 @@ pub(crate) fn message_type(code: &str, required_action: RequiredAction, url: Opt
     MessageType {
         code: code.to_owned(),
         description: format!("A {code}"),
-        delivery_method: DeliveryMethod::Queue,
         required_action,
-        expiry_days: None,
-        external_delivery: ExternalDelivery::None,
-        choice_set: None,
         action_url: url.map(str::to_owned),
-        complete_on: CompleteOn::Click,
         on_unknown: OnUnknown::Hold,
-        lane: Lane::Normal,
-        fallback_text: None,
+        ..MessageType::default()
     }
 }
 

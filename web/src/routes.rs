@@ -70,6 +70,24 @@ fn routes() -> Vec<Route> {
         route(Token, "/api/v1/messages/{id}", get(api::messages::read)),
         route(Token, "/api/v1/messages/{id}/deliveries", get(api::messages::deliveries)),
         route(Token, "/api/v1/messages/{id}/recipients", post(api::messages::add_recipient)),
+        route(Admin, "/api/v1/message-types", get(api::message_types::list)),
+        route(
+            Admin,
+            "/api/v1/message-types/{code}",
+            get(api::message_types::show).put(api::message_types::put).delete(api::message_types::remove),
+        ),
+        route(Admin, "/api/v1/choices", get(api::choices::list)),
+        route(
+            Admin,
+            "/api/v1/choices/{code}",
+            get(api::choices::show).put(api::choices::put).delete(api::choices::remove),
+        ),
+        route(Admin, "/api/v1/users", get(api::users::list)),
+        route(
+            Admin,
+            "/api/v1/users/{name}",
+            get(api::users::show).put(api::users::put).delete(api::users::remove),
+        ),
         route(Admin, "/api/v1/models", get(api::models::list)),
         route(
             Admin,

@@ -13,8 +13,11 @@ use sqlx::{Connection as _, Executor as _};
 pub use sqlx::{Error, PgPool};
 
 pub mod access;
+pub mod accounts;
 pub mod audit;
 pub mod catalogue;
+pub mod change;
+pub mod choice_sets;
 pub mod deliveries;
 mod grants;
 pub mod inbox;

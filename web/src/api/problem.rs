@@ -8,6 +8,7 @@ use herald_jobs::authoring::AuthoringError;
 use herald_jobs::group_commit::is_outage;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store;
+use herald_jobs::store::change::ChangeError;
 use herald_jobs::store::models::RegisterError;
 use herald_producers::SendError;
 use serde::Serialize;
@@ -94,6 +95,11 @@ pub(crate) fn same_name(field: &str, said: &mut String, name: String) -> Result<
     Ok(())
 }
 
+/// The part of the address after the question mark is not as it should be.
+pub(crate) fn bad_query(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad-query", "The query of the address is not valid").detail(detail)
+}
+
 /// A header is not as it should be.
 pub(crate) fn bad_header(detail: &'static str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "bad-header", "A header is not valid").detail(detail)
@@ -163,6 +169,22 @@ impl From<Refusal> for Problem {
     }
 }
 
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Refused(refusal) => refusal.into(),
+            ChangeError::Kept(why) => {
+                Self::new(StatusCode::CONFLICT, "kept", "It cannot be deleted").detail(why)
+            }
+            ChangeError::Unexpected(why) => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "version", "It is not what was expected")
+                    .detail(why)
+            }
+            ChangeError::Database(error) => error.into(),
+        }
+    }
+}
+
 impl From<RegisterError> for Problem {
     fn from(error: RegisterError) -> Self {
         match error {
@@ -217,7 +239,10 @@ impl From<SendError> for Problem {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
-        if is_outage(&error) {
+        // An address or a header held U+0000, which Postgres keeps in no text.
+        if error.as_database_error().and_then(|error| error.code()).as_deref() == Some("22021") {
+            not_found()
+        } else if is_outage(&error) {
             tracing::warn!("The database did not answer the API: {error}");
             unavailable()
         } else {
