@@ -21,5 +21,7 @@ mod stories {
     mod registering;
     mod registry;
     mod relay;
+    mod sql;
+    mod task_queue;
     mod templates;
 }

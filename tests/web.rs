@@ -8,6 +8,7 @@ mod web {
     mod acting;
     mod api;
     mod api_refusals;
+    mod bad_input;
     mod entering;
     mod forms;
     mod lists;

@@ -11,7 +11,7 @@ const MAX_NAME: usize = 200;
 pub const ROLES: [&str; 2] = ["operator", "admin"];
 
 /// A user. Passwords and log-in links are made elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Account {
     /// Unique, lower case.

@@ -12,7 +12,7 @@ const MAX_CHOICES: usize = 200;
 const MAX_LINE: usize = 200;
 
 /// The replies to choose from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ChoiceSet {
     /// Unique, as in `YESNO-CHOICES`.
@@ -26,7 +26,7 @@ pub struct ChoiceSet {
 }
 
 /// One reply.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
     /// What is recorded, and what programs get.

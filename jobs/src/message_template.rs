@@ -8,7 +8,7 @@ pub use crate::rendering::{Compiled, Texts};
 use crate::send::Syntax;
 
 /// The texts of a message, as somebody wrote them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MessageTemplate {
     /// Unique, as in `PO-AUTHORISE`.

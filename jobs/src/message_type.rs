@@ -10,7 +10,7 @@ macro_rules! names {
     ($(#[doc = $doc:literal])* $(#[derive($derive:ident)])? $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[doc = $doc])*
         $(#[derive($derive)])?
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
 
         impl $name {
@@ -132,7 +132,7 @@ const MAX_TEXT: usize = 2_000;
 const MAX_DAYS: i32 = 36_500;
 
 /// How messages of one kind behave. A message copies this when it is made.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MessageType {
     /// Unique, as in `VIEW-NORMAL`.

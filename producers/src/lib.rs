@@ -8,6 +8,7 @@ mod error;
 mod producer;
 pub mod push;
 pub mod relay;
+pub mod task_queue;
 
 pub use error::SendError;
 pub use herald_jobs::id::MessageId;

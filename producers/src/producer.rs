@@ -49,6 +49,7 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Producer {
     inner: Arc<Inner>,
+    sent_by: Option<Arc<str>>,
 }
 
 struct Inner {
@@ -96,7 +97,12 @@ impl Producer {
             };
             tokio::select! { () = follow.follow() => {}, () = gone => {} }
         });
-        Self { inner }
+        Self { inner, sent_by: None }
+    }
+
+    /// The same producer, whose messages tell through what they came in, as in `token hrld_abcdefgh`.
+    pub fn on_behalf_of(&self, sent_by: &str) -> Self {
+        Self { inner: self.inner.clone(), sent_by: Some(sent_by.into()) }
     }
 
     /// Accepts one message. It is in Postgres when this answers, and on its way.
@@ -190,6 +196,7 @@ impl Producer {
             accepted_at: now.timestamp_millis(),
             origin: Origin::FastLane,
             batch_id: None,
+            sent_by: self.sent_by.as_deref().map(str::to_owned),
             message,
         };
         self.inner.queues.send.lane(lane).push(&job).await?;
@@ -202,14 +209,27 @@ impl Producer {
     /// [`SendError`], naming `contact_reference`, `email_mode` or `message_id`.
     pub async fn add_recipient(&self, message: MessageId, contact: &NewContact) -> Result<(), SendError> {
         let contact: Contact = contact.parse()?;
-        store::deliveries::add(&self.inner.pool, message, &contact).await.map_err(|error| {
-            match error.as_database_error() {
-                Some(database) if database.code().as_deref() == Some("22023") => {
-                    Refusal::new("message_id", format!("there is no message {message}")).into()
-                }
-                _ => SendError::from(error),
-            }
-        })
+        let added = store::deliveries::add(&self.inner.pool, message, &contact).await;
+        added.map_err(|error| about(&error, message).unwrap_or_else(|| error.into()))
+    }
+
+    /// Cancels a message that waits, on its way or in its inbox, and its copies that have not gone out. `false`: it was cancelled
+    /// before.
+    ///
+    /// # Errors
+    /// [`SendError::TooLate`] where its recipient has acted on it; [`SendError::Refused`] where there is none.
+    pub async fn cancel(&self, message: MessageId) -> Result<bool, SendError> {
+        store::cancelling::cancel(&self.inner.pool, message)
+            .await
+            .map_err(|error| about(&error, message).unwrap_or_else(|| error.into()))
+    }
+
+    /// Cancels what is still waiting of a send to many. Answers how many messages were cancelled now.
+    ///
+    /// # Errors
+    /// The database cannot be reached; what was cancelled until then stays so.
+    pub async fn cancel_batch(&self, batch: Uuid) -> Result<u64, SendError> {
+        Ok(store::cancelling::cancel_batch(&self.inner.pool, batch, self.inner.clock.now()).await?)
     }
 
     /// How a message stands; `None` where there is none.
@@ -276,8 +296,14 @@ impl Producer {
         let now = self.inner.clock.now();
         let (id, lane) = (MessageId::new(now), message.lane.unwrap_or(kind.lane));
         let due_at = message.deliver_at.filter(|&at| at > now);
-        let job =
-            SendJob { id, accepted_at: now.timestamp_millis(), origin: Origin::Outbox, batch_id, message };
+        let job = SendJob {
+            id,
+            accepted_at: now.timestamp_millis(),
+            origin: Origin::Outbox,
+            batch_id,
+            sent_by: self.sent_by.as_deref().map(str::to_owned),
+            message,
+        };
         let unreadable = |error: serde_json::Error| Refusal::new("message", error.to_string());
         let payload = serde_json::to_string(&job).map_err(unreadable)?;
         let accepting = Accepting {
@@ -299,6 +325,18 @@ impl Producer {
             Lane::Normal => &self.inner.pushers[1],
             Lane::Bulk => &self.inner.pushers[2],
         }
+    }
+}
+
+/// What the database says of a message that it was asked about by its id.
+fn about(error: &sqlx::Error, message: MessageId) -> Option<SendError> {
+    let said = error.as_database_error()?;
+    match said.code().as_deref() {
+        Some("22023") => Some(Refusal::new("message_id", format!("there is no message {message}")).into()),
+        Some("55000") => {
+            Some(SendError::TooLate(said.message().trim_start_matches("message_id: ").to_owned()))
+        }
+        _ => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub mod cancel;
 pub mod check;
 pub mod choice;
 pub mod config;
@@ -7,17 +8,22 @@ pub mod dead;
 pub mod delivery;
 pub mod demo;
 pub mod doctor;
+pub mod grant;
 pub mod inbox;
 pub mod message_type;
 pub mod model;
 pub mod registry;
+pub mod run;
 pub mod send;
 pub mod serve;
 pub mod template;
 pub mod token;
 pub mod user;
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
+use herald_producers::SendError;
 use serde::Serialize;
 
 use crate::config::Config;
@@ -38,6 +44,20 @@ pub async fn migrate(config: Config) -> Result<()> {
     herald_jobs::store::migrate(&wiring.pool).await?;
     println!("The schema is up to date.");
     Ok(())
+}
+
+/// Try again: as sendmail and its like say it (sysexits.h).
+const TRY_AGAIN: u8 = 75;
+
+/// What the program's end says of an error: 2 where the request is at fault, 75 where trying again may help, else 1.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<SendError>() {
+        Some(SendError::Refused(_) | SendError::KeyTaken(_) | SendError::TooLate(_)) => ExitCode::from(2),
+        Some(SendError::KeyBusy | SendError::Unavailable(_) | SendError::Queue(_)) => {
+            ExitCode::from(TRY_AGAIN)
+        }
+        None => ExitCode::FAILURE,
+    }
 }
 
 /// A short connection to a Herald that runs.

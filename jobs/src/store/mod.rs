@@ -15,6 +15,7 @@ pub use sqlx::{Error, PgPool};
 pub mod access;
 pub mod accounts;
 pub mod audit;
+pub mod cancelling;
 pub mod catalogue;
 pub mod change;
 pub mod choice_sets;
@@ -32,6 +33,7 @@ pub mod models;
 pub mod outbox;
 pub mod periodic;
 pub mod registry;
+pub mod send_grants;
 pub mod users;
 
 /// How long to wait for a free connection before the database counts as not available.

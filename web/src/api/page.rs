@@ -8,7 +8,7 @@ use url::form_urlencoded;
 use super::problem::{self, Problem};
 
 /// Most entries of a page.
-const MOST: i64 = 1_000;
+pub(crate) const MOST: i64 = 1_000;
 
 /// Which page is asked for.
 pub(crate) struct Page {
@@ -64,7 +64,8 @@ impl Page {
 }
 
 /// A page's entries, under a name of their own, and where the next page is.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "{T}List")]
 pub(crate) struct Listed<T> {
     pub(crate) items: Vec<T>,
     /// Absent on the last page.

@@ -1,6 +1,7 @@
 //! Problem documents (RFC 9457): what was wrong, and with which field.
 
 use std::any::Any;
+use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,16 +12,18 @@ use herald_jobs::store;
 use herald_jobs::store::change::ChangeError;
 use herald_jobs::store::models::RegisterError;
 use herald_producers::SendError;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::log_panic;
 
 /// What a program is told when its request is refused.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub(crate) struct Problem(Box<Document>);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
 struct Document {
     /// Names the kind of problem for good: programs may rely on it.
     #[serde(rename = "type")]
@@ -32,11 +35,11 @@ struct Document {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
     #[serde(skip)]
-    header: Option<(HeaderName, &'static str)>,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 /// One field that cannot be accepted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct FieldError {
     /// Where in the body (RFC 6901); empty: the body as a whole.
     pointer: String,
@@ -61,7 +64,7 @@ impl Problem {
     }
 
     fn header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.0.header = Some((name, value));
+        self.0.header = Some((name, HeaderValue::from_static(value)));
         self
     }
 
@@ -112,6 +115,14 @@ pub(crate) fn forbidden(pointer: String, detail: String) -> Problem {
         .at(pointer, detail)
 }
 
+/// The token has sent as much as it may for now.
+pub(crate) fn too_many(rate: i32, wait: Duration) -> Problem {
+    let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate", "This token has sent too much")
+        .detail(format!("It may send {rate} messages a minute."));
+    problem.0.header = Some((header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1)));
+    problem
+}
+
 /// There is no such thing, or it is another sender's.
 pub(crate) fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing of this name for this token")
@@ -130,6 +141,11 @@ pub(crate) fn too_large() -> Problem {
 /// The body is said to be something else than JSON.
 pub(crate) fn not_json() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body must be application/json")
+}
+
+/// The body is said to be something else than lines of JSON.
+pub(crate) fn not_lines() -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body must be application/x-ndjson")
 }
 
 /// No token, or one that is not good.
@@ -221,6 +237,9 @@ impl From<SendError> for Problem {
                 Self::new(StatusCode::CONFLICT, "key-taken", "The Idempotency-Key stands for another message")
                     .detail(format!("Message {id} was sent with this key."))
             }
+            SendError::TooLate(why) => {
+                Self::new(StatusCode::CONFLICT, "too-late", "The message does not wait any more").detail(why)
+            }
             SendError::KeyBusy => {
                 Self::new(StatusCode::CONFLICT, "key-busy", "A send with this Idempotency-Key is under way")
                     .header(header::RETRY_AFTER, "2")
@@ -260,7 +279,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some((name, value)) = self.0.header {
-            headers.insert(name, HeaderValue::from_static(value));
+            headers.insert(name, value);
         }
         response
     }
