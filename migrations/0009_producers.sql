@@ -104,3 +104,29 @@ begin
 end $$;
 
 revoke execute on all functions in schema herald from public;
+
+-- What was made for somebody and waits to be fetched: reports, exports.
+create table herald.output (
+    id           uuid primary key,
+    message_id   uuid not null,
+    -- herald.app_user.id: nobody else can fetch it. No foreign key: a caller's open transaction locks nothing of ours.
+    owner_id     bigint not null,
+    -- The file's name as it is saved.
+    name         text not null,
+    content_type text not null,
+    -- In bytes.
+    size         bigint not null default 0,
+    -- Where it is; null: in herald.output_part.
+    url          text,
+    expires_at   timestamptz not null
+);
+create index output_by_message on herald.output (message_id);
+create index output_expiry on herald.output (expires_at);
+
+-- A part for each mebibyte, so that nobody holds the whole in memory.
+create table herald.output_part (
+    output_id uuid not null references herald.output (id) on delete cascade,
+    number    integer not null,
+    bytes     bytea not null,
+    primary key (output_id, number)
+);

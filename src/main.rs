@@ -30,6 +30,8 @@ enum Command {
     Migrate,
     /// Sends a message.
     Send(commands::send::Send),
+    /// Tells somebody that a report or another file is ready, which nobody else can fetch.
+    Output(commands::output::Output),
     /// Runs a program, and tells people how it ended.
     Run(commands::run::Run),
     /// Cancels messages that wait.
@@ -111,6 +113,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Send(send) => send.run(config).await,
         Command::Cancel(cancel) => cancel.run(config).await,
         Command::Completions { .. } => Ok(()),
+        Command::Output(output) => output.run(config).await,
         Command::Inbox(inbox) => inbox.run(config).await,
         Command::Type(kind) => kind.run(config).await,
         Command::Choice(choice) => choice.run(config).await,

@@ -15,8 +15,10 @@ mod web {
     mod live;
     mod maintaining;
     mod ops;
+    mod outputs;
     mod routes;
     mod schedule;
+    mod snippets;
     mod templates;
     mod world;
 }

@@ -42,7 +42,10 @@ pub(crate) fn check_code(field: &str, code: &str) -> Result<(), Refusal> {
 }
 
 /// Whether this is one line with something in it.
-pub(crate) fn check_line(field: &str, text: &str, longest: usize) -> Result<(), Refusal> {
+///
+/// # Errors
+/// It is not, or is longer than `longest` characters.
+pub fn check_line(field: &str, text: &str, longest: usize) -> Result<(), Refusal> {
     if text.trim().is_empty() || text.chars().count() > longest || text.contains(char::is_control) {
         return Err(Refusal::new(field, format!("must be one line of 1 to {longest} characters")));
     }

@@ -5,6 +5,7 @@
 
 pub mod directory;
 mod error;
+pub mod output_queue;
 mod producer;
 pub mod push;
 pub mod relay;

@@ -154,7 +154,16 @@ impl Producer {
         transaction: &mut PgConnection,
         message: NewMessage,
     ) -> Result<MessageId, SendError> {
-        let (message, kind) = self.validated(message).await?;
+        let checked = self.validated(message).await?;
+        self.accept_in(transaction, checked).await
+    }
+
+    /// Accepts what was checked, on this connection alone.
+    pub(crate) async fn accept_in(
+        &self,
+        transaction: &mut PgConnection,
+        (message, kind): (NewMessage, Arc<MessageType>),
+    ) -> Result<MessageId, SendError> {
         let (accepting, _) = self.prepare(message, &kind, None)?;
         let (id, accepting) = (accepting.id, Accepting { pushed: false, ..accepting });
         let answers = store::outbox::accept(transaction, &[accepting]).await?;
@@ -248,6 +257,14 @@ impl Producer {
         }
     }
 
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
     async fn accept(
         &self,
         message: NewMessage,
@@ -263,7 +280,7 @@ impl Producer {
         Ok(id)
     }
 
-    async fn validated(&self, message: NewMessage) -> Result<(NewMessage, Arc<MessageType>), SendError> {
+    pub(crate) async fn validated(&self, message: NewMessage) -> Result<(NewMessage, Arc<MessageType>), SendError> {
         let kind = self.message_type(&message.message_type).await?;
         let message = message.validate(&kind)?;
         self.check_template(&message).await?;

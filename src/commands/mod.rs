@@ -12,6 +12,7 @@ pub mod grant;
 pub mod inbox;
 pub mod message_type;
 pub mod model;
+pub mod output;
 pub mod registry;
 pub mod run;
 pub mod send;

@@ -214,6 +214,12 @@ impl Page {
 }
 
 impl Browser {
+    /// The bytes of an answer.
+    pub(crate) async fn bytes(&self, path: &str) -> Vec<u8> {
+        let request = self.http.get(format!("{}{path}", self.url)).header("cookie", self.cookie());
+        request.send().await.unwrap().bytes().await.unwrap().to_vec()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Page {
         self.answer(self.http.get(format!("{}{path}", self.url))).await
     }

@@ -62,6 +62,7 @@ fn routes() -> Vec<Route> {
         route(Session, "/alerts", get(pages::list::alerts).post(pages::list::post_alerts).layer(large)),
         route(Session, "/messages/{id}", get(pages::message::show)),
         route(Session, "/messages/{id}/act", get(pages::action::ask).post(pages::action::open)),
+        route(Session, "/outputs/{id}", get(pages::output::fetch)),
         route(Session, "/notices/dismiss", post(pages::notice::dismiss)),
         route(SessionScript, "/live", get(live::stream)),
         route(SessionScript, "/counts", get(live::counts)),

@@ -66,7 +66,7 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
     let mut all = vec![
         Operation::new("post", "/api/v1/messages", "Sends a message")
             .once()
-            .takes::<NewMessage>(of, JSON, message.clone())
+            .takes::<NewMessage>(of, JSON, &message)
             .answers::<Accepted>(of, 202, JSON, "Accepted: it is not lost, whatever dies next."),
         Operation::new(
             "post",
@@ -74,7 +74,7 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
             "Sends a message for each line, and answers a line for each",
         )
         .once()
-        .takes::<NewMessage>(of, LINES, message)
+        .takes::<NewMessage>(of, LINES, &message)
         .answers::<LineAnswer>(
             of,
             200,
@@ -90,7 +90,7 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
             .takes::<NewContact>(
                 of,
                 JSON,
-                json!({"contact_reference": "hana@harbour.example", "email_mode": "Cc"}),
+                &json!({"contact_reference": "hana@harbour.example", "email_mode": "Cc"}),
             )
             .answers::<Accepted>(of, 202, JSON, "Accepted. The same contact twice gets one copy."),
         Operation::new("post", "/api/v1/messages/{id}/cancel", "Cancels it while it waits, with its copies")
@@ -104,7 +104,7 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
         Operation::new("get", "/api/v1/models/{name}", "Shows a model, and what templates can name")
             .answers::<Shown>(of, 200, JSON, "The model."),
         Operation::new("put", "/api/v1/models/{name}", "Registers a model, or changes it")
-            .takes::<Model>(of, JSON, json!({"table": "public.purchase_order", "key": ["id"]}))
+            .takes::<Model>(of, JSON, &json!({"table": "public.purchase_order", "key": ["id"]}))
             .answers::<Model>(of, 200, JSON, "The model."),
         Operation::new("delete", "/api/v1/models/{name}", "Forgets a model; its table stays").done(),
         Operation::new("get", "/api/v1/templates", "Lists the templates").answers::<Templates>(
@@ -120,29 +120,29 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
             "The template.",
         ),
         Operation::new("put", "/api/v1/templates/{code}", "Checks and saves a template")
-            .takes::<MessageTemplate>(of, JSON, json!({"version": 0, "message_text": "#title# is ready."}))
+            .takes::<MessageTemplate>(of, JSON, &json!({"version": 0, "message_text": "#title# is ready."}))
             .answers::<MessageTemplate>(of, 200, JSON, "The template, with its new version."),
         Operation::new("post", "/api/v1/templates/{code}/preview", "Renders a template")
-            .takes::<PreviewRequest>(of, JSON, json!({"instance": {"title": "The report"}}))
+            .takes::<PreviewRequest>(of, JSON, &json!({"instance": {"title": "The report"}}))
             .answers::<Preview>(of, 200, JSON, "What people would receive."),
     ];
     all.extend(maintained::<MessageType>(
         of,
         ["/api/v1/message-types", "/api/v1/message-types/{code}"],
         "message type",
-        json!({"description": "To approve", "required_action": "action", "action_url": "/approve?id="}),
+        &json!({"description": "To approve", "required_action": "action", "action_url": "/approve?id="}),
     ));
     all.extend(maintained::<ChoiceSet>(
         of,
         ["/api/v1/choices", "/api/v1/choices/{code}"],
         "choice set",
-        json!({"choices": [{"value": "S", "label": "Small"}, {"value": "L", "label": "Large"}]}),
+        &json!({"choices": [{"value": "S", "label": "Small"}, {"value": "L", "label": "Large"}]}),
     ));
     all.extend(maintained::<Account>(
         of,
         ["/api/v1/users", "/api/v1/users/{name}"],
         "user",
-        json!({"display_name": "Ann A.", "email": "ann@example.com"}),
+        &json!({"display_name": "Ann A.", "email": "ann@example.com"}),
     ));
     all
 }
@@ -152,7 +152,7 @@ fn maintained<T: JsonSchema>(
     of: &mut SchemaGenerator,
     [list, one]: [&'static str; 2],
     what: &str,
-    example: Value,
+    example: &Value,
 ) -> [Operation; 4] {
     let removes = if what == "user" { "Deactivates" } else { "Deletes" };
     [
@@ -194,7 +194,7 @@ impl Operation {
         Self { method, path, summary: summary.to_owned(), parameters, body: None, answers: Map::new() }
     }
 
-    fn parameter(mut self, name: &str, place: &str, schema: Value, what: &str) -> Self {
+    fn parameter(mut self, name: &str, place: &str, schema: &Value, what: &str) -> Self {
         self.parameters.push(json!({"name": name, "in": place, "schema": schema, "description": what}));
         self
     }
@@ -205,7 +205,7 @@ impl Operation {
         self.parameter(
             "Idempotency-Key",
             "header",
-            schema,
+            &schema,
             "Makes repeating safe: the same key and body send once.",
         )
     }
@@ -213,7 +213,7 @@ impl Operation {
     /// It is not answered again to whoever has it.
     fn known(mut self) -> Self {
         self.answers.insert("304".to_owned(), json!({"description": "If-None-Match names what it is."}));
-        self.parameter("If-None-Match", "header", json!({"type": "string"}), "The ETag of what is known.")
+        self.parameter("If-None-Match", "header", &json!({"type": "string"}), "The ETag of what is known.")
     }
 
     /// It can be made only where things are as expected.
@@ -221,24 +221,24 @@ impl Operation {
         self.parameter(
             "If-Match",
             "header",
-            json!({"type": "string"}),
+            &json!({"type": "string"}),
             "The ETag of what is to be changed; 412 where it was changed meanwhile.",
         )
         .parameter(
             "If-None-Match",
             "header",
-            json!({"type": "string", "enum": ["*"]}),
+            &json!({"type": "string", "enum": ["*"]}),
             "* where it is to be new.",
         )
     }
 
     fn paged(self) -> Self {
         let limit = json!({"type": "integer", "minimum": 1, "maximum": MOST, "default": 100});
-        self.parameter("after", "query", json!({"type": "string"}), "The last key of the page before.")
-            .parameter("limit", "query", limit, "Entries at most.")
+        self.parameter("after", "query", &json!({"type": "string"}), "The last key of the page before.")
+            .parameter("limit", "query", &limit, "Entries at most.")
     }
 
-    fn takes<T: JsonSchema>(mut self, of: &mut SchemaGenerator, media: &str, example: Value) -> Self {
+    fn takes<T: JsonSchema>(mut self, of: &mut SchemaGenerator, media: &str, example: &Value) -> Self {
         let content = json!({media: {"schema": of.subschema_for::<T>(), "example": example}});
         self.body = Some(json!({"required": true, "content": content}));
         self

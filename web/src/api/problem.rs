@@ -258,8 +258,8 @@ impl From<SendError> for Problem {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
-        // An address or a header held U+0000, which Postgres keeps in no text.
-        if error.as_database_error().and_then(|error| error.code()).as_deref() == Some("22021") {
+        // There is nothing of such a name.
+        if store::holds_nul(&error) {
             not_found()
         } else if is_outage(&error) {
             tracing::warn!("The database did not answer the API: {error}");

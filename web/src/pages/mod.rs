@@ -9,6 +9,7 @@ pub(crate) mod list;
 pub(crate) mod login;
 pub(crate) mod message;
 pub(crate) mod notice;
+pub(crate) mod output;
 mod row;
 mod shell;
 mod when;
