@@ -15,6 +15,7 @@ mod stories {
     mod inbox;
     mod keys;
     mod maintaining;
+    mod many;
     mod metadata;
     mod models;
     mod purge;

@@ -2,16 +2,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use herald_jobs::address::Contact;
 use herald_jobs::clock::Clock;
 use herald_jobs::group_commit::{Commit, GroupCommit, is_outage};
 use herald_jobs::id::{self, MessageId};
 use herald_jobs::message_type::{Lane, MessageType};
 use herald_jobs::queues::Queues;
 use herald_jobs::refusal::Refusal;
-use herald_jobs::send::{MAX_KEY, NewContact, NewMessage, Origin, RawSendJob, SendJob};
+use herald_jobs::send::{MAX_KEY, NewMessage, Origin, RawSendJob, SendJob};
 use herald_jobs::store;
-use herald_jobs::store::messages::Standing;
 use herald_jobs::store::outbox::{Accepted, Accepting, Key};
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
@@ -212,43 +210,6 @@ impl Producer {
         Ok(id)
     }
 
-    /// Asks for a copy of a message for somebody outside, whether the message is in its inbox yet or not.
-    ///
-    /// # Errors
-    /// [`SendError`], naming `contact_reference`, `email_mode` or `message_id`.
-    pub async fn add_recipient(&self, message: MessageId, contact: &NewContact) -> Result<(), SendError> {
-        let contact: Contact = contact.parse()?;
-        let added = store::deliveries::add(&self.inner.pool, message, &contact).await;
-        added.map_err(|error| about(&error, message).unwrap_or_else(|| error.into()))
-    }
-
-    /// Cancels a message that waits, on its way or in its inbox, and its copies that have not gone out. `false`: it was cancelled
-    /// before.
-    ///
-    /// # Errors
-    /// [`SendError::TooLate`] where its recipient has acted on it; [`SendError::Refused`] where there is none.
-    pub async fn cancel(&self, message: MessageId) -> Result<bool, SendError> {
-        store::cancelling::cancel(&self.inner.pool, message)
-            .await
-            .map_err(|error| about(&error, message).unwrap_or_else(|| error.into()))
-    }
-
-    /// Cancels what is still waiting of a send to many. Answers how many messages were cancelled now.
-    ///
-    /// # Errors
-    /// The database cannot be reached; what was cancelled until then stays so.
-    pub async fn cancel_batch(&self, batch: Uuid) -> Result<u64, SendError> {
-        Ok(store::cancelling::cancel_batch(&self.inner.pool, batch, self.inner.clock.now()).await?)
-    }
-
-    /// How a message stands; `None` where there is none.
-    ///
-    /// # Errors
-    /// The database cannot be reached.
-    pub async fn standing(&self, message: MessageId) -> Result<Option<Standing>, SendError> {
-        Ok(store::messages::standing(&self.inner.pool, message).await?)
-    }
-
     /// Waits until everything accepted so far has been pushed to Redis, or has failed to be. A program that ends right after a
     /// send spares its message the sweep's delay.
     pub async fn flush(&self) {
@@ -280,7 +241,10 @@ impl Producer {
         Ok(id)
     }
 
-    pub(crate) async fn validated(&self, message: NewMessage) -> Result<(NewMessage, Arc<MessageType>), SendError> {
+    pub(crate) async fn validated(
+        &self,
+        message: NewMessage,
+    ) -> Result<(NewMessage, Arc<MessageType>), SendError> {
         let kind = self.message_type(&message.message_type).await?;
         let message = message.validate(&kind)?;
         self.check_template(&message).await?;
@@ -342,18 +306,6 @@ impl Producer {
             Lane::Normal => &self.inner.pushers[1],
             Lane::Bulk => &self.inner.pushers[2],
         }
-    }
-}
-
-/// What the database says of a message that it was asked about by its id.
-fn about(error: &sqlx::Error, message: MessageId) -> Option<SendError> {
-    let said = error.as_database_error()?;
-    match said.code().as_deref() {
-        Some("22023") => Some(Refusal::new("message_id", format!("there is no message {message}")).into()),
-        Some("55000") => {
-            Some(SendError::TooLate(said.message().trim_start_matches("message_id: ").to_owned()))
-        }
-        _ => None,
     }
 }
 

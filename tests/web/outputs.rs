@@ -170,7 +170,7 @@ async fn c03b_what_cannot_be_kept_is_named_and_nothing_is_sent() {
     }
     match world.producer.output_ready(output(&world, "ann", pdf(Broken))).await {
         Err(SendError::Refused(refusal)) => {
-            assert_eq!(refusal.to_string(), "content: cannot be read: the disk is gone")
+            assert_eq!(refusal.to_string(), "content: cannot be read: the disk is gone");
         }
         other => panic!("{other:?}"),
     }

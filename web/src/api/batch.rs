@@ -22,7 +22,7 @@ const LONGEST: usize = 1024 * 1024;
 /// Lines that are sent at once, so that they share commits; with keys, each takes a connection for itself.
 const AT_ONCE: (usize, usize) = (256, 4);
 /// Longest Idempotency-Key, in characters: each line's own is longer.
-const LONGEST_KEY: usize = 240;
+pub(crate) const LONGEST_KEY: usize = 240;
 
 /// What became of one line.
 #[derive(Serialize, schemars::JsonSchema)]

@@ -10,12 +10,13 @@ use herald_jobs::choice_set::ChoiceSet;
 use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::message_type::MessageType;
 use herald_jobs::model::Model;
+use herald_jobs::send::MAX_KEY;
 use herald_producers::{NewContact, NewMessage};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::batch::LineAnswer;
+use super::batch::{LONGEST_KEY, LineAnswer};
 use super::messages::{Accepted, Copies, Message};
 use super::models::{Models, Shown};
 use super::page::{Listed, MOST};
@@ -65,7 +66,7 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
     let message = json!({"recipient": "ann", "message_type": "VIEW-NORMAL", "message_text": "Your report is ready.", "sender_instance": "42"});
     let mut all = vec![
         Operation::new("post", "/api/v1/messages", "Sends a message")
-            .once()
+            .once(MAX_KEY)
             .takes::<NewMessage>(of, JSON, &message)
             .answers::<Accepted>(of, 202, JSON, "Accepted: it is not lost, whatever dies next."),
         Operation::new(
@@ -73,7 +74,7 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
             "/api/v1/messages:batch",
             "Sends a message for each line, and answers a line for each",
         )
-        .once()
+        .once(LONGEST_KEY)
         .takes::<NewMessage>(of, LINES, &message)
         .answers::<LineAnswer>(
             of,
@@ -162,6 +163,7 @@ fn maintained<T: JsonSchema>(
         Operation::new("get", one, &format!("Shows a {what}")).known().answers::<T>(of, 200, JSON, "It."),
         Operation::new("put", one, &format!("Adds a {what}, or replaces it"))
             .expecting()
+            .adding()
             .takes::<T>(of, JSON, example)
             .answers::<T>(of, 200, JSON, "It, as it is kept now.")
             .answers::<T>(of, 201, JSON, "It is new."),
@@ -200,8 +202,8 @@ impl Operation {
     }
 
     /// It can be repeated under a key.
-    fn once(self) -> Self {
-        let schema = json!({"type": "string", "minLength": 1, "maxLength": 240});
+    fn once(self, longest: usize) -> Self {
+        let schema = json!({"type": "string", "minLength": 1, "maxLength": longest});
         self.parameter(
             "Idempotency-Key",
             "header",
@@ -216,7 +218,7 @@ impl Operation {
         self.parameter("If-None-Match", "header", &json!({"type": "string"}), "The ETag of what is known.")
     }
 
-    /// It can be made only where things are as expected.
+    /// It can be made only where nothing has changed.
     fn expecting(self) -> Self {
         self.parameter(
             "If-Match",
@@ -224,12 +226,12 @@ impl Operation {
             &json!({"type": "string"}),
             "The ETag of what is to be changed; 412 where it was changed meanwhile.",
         )
-        .parameter(
-            "If-None-Match",
-            "header",
-            &json!({"type": "string", "enum": ["*"]}),
-            "* where it is to be new.",
-        )
+    }
+
+    /// It can be made only where there is nothing yet.
+    fn adding(self) -> Self {
+        let schema = json!({"type": "string", "enum": ["*"]});
+        self.parameter("If-None-Match", "header", &schema, "* where it is to be new; 412 otherwise.")
     }
 
     fn paged(self) -> Self {
