@@ -11,6 +11,7 @@ mod web {
     mod bad_input;
     mod entering;
     mod forms;
+    mod keys;
     mod lists;
     mod live;
     mod maintaining;
