@@ -65,8 +65,14 @@ create table herald.api_token (
     prefix       text not null,
     token_hash   bytea not null unique,
     name         text not null,
-    -- Messages sent with this token come from this sender.
+    -- Messages sent with this token come from this sender,
     sender       text not null,
+    -- or from one of these, where they say so.
+    senders      text[] not null default '{}',
+    -- The only message types that it may send; null: any.
+    message_types text[],
+    -- Messages a minute at most; null: any number.
+    rate         integer constraint api_token_rate_positive check (rate > 0),
     -- May also change templates and models, and read records through them.
     admin        boolean not null default false,
     created_at   timestamptz not null,

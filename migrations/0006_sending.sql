@@ -52,6 +52,29 @@ begin
     return user_id;
 end $$;
 
+-- Refuses one argument of a call: the same sentence as every other way in, and the argument's name where programs find it.
+create function herald.refuse(argument text, problem text, hint text default null) returns void
+language plpgsql as $$
+begin
+    raise exception using message = argument || ': ' || problem, errcode = 'invalid_parameter_value', column = argument,
+        detail = format('The argument %s was refused, and nothing was sent.', argument),
+        hint = coalesce(hint, 'See docs/sending.md for what each argument takes.');
+end $$;
+
+-- The channel of an outside contact, which the form of the reference decides; null: it is neither address nor number.
+create function herald.contact_channel(reference text) returns text language sql immutable parallel safe as $$
+    select case
+        when regexp_replace(reference, '[ .()-]', '', 'g') ~ '^\+[1-9][0-9]{6,14}$' then 'sms'
+        when reference ~ '^[A-Za-z0-9!#$%&''*+/=?^_`{|}~.][A-Za-z0-9!#$%&''*+/=?^_`{|}~.-]{0,63}@([[:alnum:]]([[:alnum:]-]{0,61}[[:alnum:]])?\.)+[[:alpha:]][[:alnum:]-]{0,61}[[:alnum:]]$'
+             and reference !~ '(^\.|\.\.|\.@)' and length(reference) <= 254 then 'email'
+    end
+$$;
+
+-- Whether a JSON value holds a number that no program can read again.
+create function herald.is_beyond_range(value jsonb) returns boolean language sql immutable parallel safe as $$
+    select jsonb_path_exists(value, 'strict $.** ? (@.type() == "number" && (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308))')
+$$;
+
 create function herald.send_message(
     recipient         text,
     message_text      text default null,
@@ -67,7 +90,13 @@ create function herald.send_message(
     -- instance, a JSON object. Without a template, the texts of this message are templates over instance.
     template          text default null,
     model_key         jsonb default null,
-    instance          jsonb default null
+    instance          jsonb default null,
+    -- Outside contacts: a JSON list of {"contact_reference": ..., "email_mode": "To" (default), "Cc" or "Bcc"}.
+    recipients        jsonb default null,
+    -- How the texts of a message with an instance are written: token (default) or handlebars.
+    syntax            text default null,
+    -- Instead of the type's: alert, normal or bulk.
+    lane              text default null
 ) returns uuid
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -78,107 +107,151 @@ declare
     max_text       constant integer := 100000;
     max_parameters constant integer := 50;
     max_parameter  constant integer := 2000;
+    max_contacts   constant integer := 100;
     -- In bytes, as over HTTP.
     max_instance   constant integer := 1048576;
     id        uuid := herald.uuid_v7();
     type      herald.message_type;
     has_model boolean;
     retired   boolean;
-    parameter jsonb;
+    element   jsonb;
     position  integer := 0;
     request   jsonb;
     earlier   herald.idempotency;
 begin
     recipient := lower(btrim(recipient));
     sender := btrim(sender);
-    if not exists (select from herald.app_user u where u.username = recipient and u.active) then
-        raise exception 'recipient: there is no active user "%"', coalesce(recipient, '')
-            using errcode = 'invalid_parameter_value', hint = 'Add the user with herald.upsert_user or activate it.';
-    end if;
     select * into type from herald.message_type t where t.code = message_type;
     if not found then
-        raise exception 'message_type: there is no message type "%"', coalesce(message_type, '')
-            using errcode = 'invalid_parameter_value';
+        perform herald.refuse('message_type', format('there is no message type "%s"', coalesce(message_type, '')));
     end if;
+    if coalesce(recipient, '') = '' then
+        perform herald.refuse('recipient', 'must not be empty');
+    elsif length(recipient) > 100 then
+        perform herald.refuse('recipient', 'must be at most 100 characters');
+    elsif recipient ~ '[[:space:][:cntrl:]/]' then
+        perform herald.refuse('recipient', 'must not hold white space, control characters or a slash');
+    elsif not exists (select from herald.app_user u where u.username = recipient and u.active) then
+        perform herald.refuse('recipient', 'there is no active user of this name',
+            'Add the user with herald.upsert_user, or activate it.');
+    end if;
+
     if template is not null then
-        if message_text is not null or external_message is not null or subject is not null then
-            raise exception '%: comes from the template: leave it out',
-                case when message_text is not null then 'message_text' when subject is not null then 'subject' else 'external_message' end
-                using errcode = 'invalid_parameter_value';
-        elsif (model_key is null) = (instance is null) then
-            raise exception 'model_key: with a template, either this or instance is needed' using errcode = 'invalid_parameter_value';
-        end if;
-        select m.model is not null, m.retired into has_model, retired from herald.message_template m
-            where m.code = template order by m.version desc limit 1;
-        if not found or retired then
-            raise exception 'template: there is no template "%"', template using errcode = 'invalid_parameter_value';
-        elsif model_key is not null and not has_model then
-            raise exception 'model_key: the template % has no model; send an instance', template using errcode = 'invalid_parameter_value';
+        if message_text is not null or external_message is not null or subject is not null or syntax <> 'token' then
+            perform herald.refuse(case when message_text is not null then 'message_text' when external_message is not null
+                    then 'external_message' when subject is not null then 'subject' else 'syntax' end,
+                'comes from the template: leave it out');
+        elsif model_key is null and instance is null then
+            perform herald.refuse('model_key', 'this or an instance is needed with a template');
+        elsif model_key is not null and instance is not null then
+            perform herald.refuse('model_key', 'cannot be together with an instance');
         elsif model_key is not null and exists (
             select from jsonb_array_elements(case when jsonb_typeof(model_key) = 'array' then model_key
                                                   else jsonb_build_array(model_key) end) part
             having count(*) not between 1 and 8 or bool_or(jsonb_typeof(part) not in ('number', 'string')
                                                            or length(part #>> '{}') > 500)) then
-            raise exception 'model_key: must be a number or a text, or a list of these for a key of several columns'
-                using errcode = 'invalid_parameter_value';
+            perform herald.refuse('model_key', 'must be a number or a text, or a list of these for a key of several columns');
+        elsif herald.is_beyond_range(model_key) then
+            perform herald.refuse('model_key', 'holds a number out of range');
+        end if;
+        select m.model is not null, m.retired into has_model, retired from herald.message_template m
+            where m.code = template order by m.version desc limit 1;
+        if not found or retired then
+            perform herald.refuse('template', format('there is no template "%s"', template));
+        elsif model_key is not null and not has_model then
+            perform herald.refuse('model_key', format('the template %s has no model: send an instance', template));
         end if;
     elsif model_key is not null then
-        raise exception 'model_key: is only of use with a template' using errcode = 'invalid_parameter_value';
+        perform herald.refuse('model_key', 'is only of use with a template');
     elsif coalesce(message_text, '') !~ '[^[:space:]]' then
-        raise exception 'message_text: must not be empty' using errcode = 'invalid_parameter_value';
+        perform herald.refuse('message_text', 'must not be empty');
     end if;
-    if jsonb_typeof(instance) <> 'object' then
-        raise exception 'instance: must be a JSON object' using errcode = 'invalid_parameter_value';
-    elsif octet_length(instance::text) > max_instance then
-        raise exception 'instance: is larger than % bytes', max_instance using errcode = 'invalid_parameter_value';
-    elsif jsonb_path_exists(instance, '$.**{100}') then
-        raise exception 'instance: is nested more than 100 deep' using errcode = 'invalid_parameter_value';
-    elsif length(message_text) > max_text then
-        raise exception 'message_text: is longer than % characters', max_text using errcode = 'invalid_parameter_value';
+    if length(message_text) > max_text then
+        perform herald.refuse('message_text', format('is longer than %s characters', max_text));
     elsif length(external_message) > max_text then
-        raise exception 'external_message: is longer than % characters', max_text using errcode = 'invalid_parameter_value';
+        perform herald.refuse('external_message', format('is longer than %s characters', max_text));
     elsif length(subject) > 500 or subject ~ '[[:cntrl:]]' then
-        raise exception 'subject: must be one line of at most 500 characters' using errcode = 'invalid_parameter_value';
+        perform herald.refuse('subject', 'must be one line of at most 500 characters');
+    elsif syntax not in ('token', 'handlebars') then
+        perform herald.refuse('syntax', 'must be one of token, handlebars');
+    elsif lane not in ('alert', 'normal', 'bulk') then
+        perform herald.refuse('lane', 'must be one of alert, normal, bulk');
+    elsif deliver_at not between '0001-01-01 00:00+00' and '9999-12-31 00:00+00' then
+        perform herald.refuse('deliver_at', 'must be a time between the years 1 and 9999');
+    elsif jsonb_typeof(instance) <> 'object' then
+        perform herald.refuse('instance', 'must be an object');
+    elsif octet_length(instance::text) > max_instance then
+        perform herald.refuse('instance', format('is larger than %s bytes', max_instance));
+    elsif jsonb_path_exists(instance, '$.**{100} ? (@.type() == "object" || @.type() == "array")') then
+        perform herald.refuse('instance', 'is nested more than 100 deep');
+    elsif herald.is_beyond_range(instance) then
+        perform herald.refuse('instance', 'holds a number out of range');
     elsif coalesce(sender, '') = '' or length(sender) > 200 or sender ~ '[[:cntrl:]]' then
-        raise exception 'sender: must be 1 to 200 characters, none of them a control character'
-            using errcode = 'invalid_parameter_value';
+        perform herald.refuse('sender', 'must be 1 to 200 characters, none of them a control character');
     elsif length(sender_instance) > 200 or sender_instance = '' or sender_instance ~ '[[:cntrl:]]' then
-        raise exception 'sender_instance: must be 1 to 200 characters, none of them a control character'
-            using errcode = 'invalid_parameter_value';
-    elsif sender_instance is null
-          and not exists (select from herald.app_user u where u.username = lower(sender)) then
-        raise exception 'sender: there is no user "%"', sender using errcode = 'invalid_parameter_value',
-            hint = 'Name a user, or a model together with sender_instance.';
+        perform herald.refuse('sender_instance', 'must be 1 to 200 characters, none of them a control character');
     elsif idempotency_key is not null
           and (length(idempotency_key) not between 1 and 255 or idempotency_key ~ '[[:cntrl:]]') then
-        raise exception 'idempotency_key: must be 1 to 255 characters, none of them a control character'
-            using errcode = 'invalid_parameter_value';
+        perform herald.refuse('idempotency_key', 'must be 1 to 255 characters, none of them a control character');
     end if;
+
     if action_parameters is not null then
-        if type.required_action <> 'action' then
-            raise exception 'action_parameters: % is not an action type', type.code using errcode = 'invalid_parameter_value';
-        elsif jsonb_typeof(action_parameters) <> 'array' then
-            raise exception 'action_parameters: must be a list' using errcode = 'invalid_parameter_value';
+        if jsonb_typeof(action_parameters) <> 'array' then
+            perform herald.refuse('action_parameters', 'must be a list');
+        elsif type.required_action <> 'action' then
+            perform herald.refuse('action_parameters', format('%s is not an action type', type.code));
         elsif jsonb_array_length(action_parameters) > max_parameters then
-            raise exception 'action_parameters: has more than % values', max_parameters using errcode = 'invalid_parameter_value';
+            perform herald.refuse('action_parameters', format('has more than %s values', max_parameters));
         end if;
-        for parameter in select * from jsonb_array_elements(action_parameters) loop
-            if jsonb_typeof(parameter) not in ('number', 'string', 'boolean') then
-                raise exception 'action_parameters/%: must be a number, a string or a boolean', position
-                    using errcode = 'invalid_parameter_value';
-            elsif jsonb_typeof(parameter) = 'string' and length(parameter #>> '{}') > max_parameter then
-                raise exception 'action_parameters/%: is longer than % characters', position, max_parameter
-                    using errcode = 'invalid_parameter_value';
+        for element in select * from jsonb_array_elements(action_parameters) loop
+            if jsonb_typeof(element) not in ('number', 'string', 'boolean') then
+                perform herald.refuse('action_parameters/' || position, 'must be a number, a string or a boolean');
+            elsif jsonb_typeof(element) = 'string' and length(element #>> '{}') > max_parameter then
+                perform herald.refuse('action_parameters/' || position, format('is longer than %s characters', max_parameter));
+            elsif herald.is_beyond_range(element) then
+                perform herald.refuse('action_parameters/' || position, 'holds a number out of range');
             end if;
             position := position + 1;
         end loop;
     end if;
+    if recipients is not null then
+        if jsonb_typeof(recipients) <> 'array' then
+            perform herald.refuse('recipients', 'must be a list');
+        elsif jsonb_array_length(recipients) > max_contacts then
+            perform herald.refuse('recipients', format('has more than %s entries', max_contacts));
+        end if;
+        position := 0;
+        for element in select * from jsonb_array_elements(recipients) loop
+            if jsonb_typeof(element) <> 'object' then
+                perform herald.refuse('recipients/' || position, 'must be an object');
+            elsif (element - 'contact_reference' - 'email_mode') <> '{}' then
+                perform herald.refuse(format('recipients/%s/%s', position, key), 'is no field of this')
+                    from jsonb_object_keys(element - 'contact_reference' - 'email_mode') key limit 1;
+            elsif not element ? 'contact_reference' then
+                perform herald.refuse(format('recipients/%s/contact_reference', position), 'is missing');
+            elsif lower(btrim(coalesce(element->>'email_mode', 'To'))) not in ('to', 'cc', 'bcc') then
+                perform herald.refuse(format('recipients/%s/email_mode', position), 'must be To, Cc or Bcc');
+            elsif herald.contact_channel(btrim(element->>'contact_reference')) is null then
+                perform herald.refuse(format('recipients/%s/contact_reference', position),
+                    'must be an e-mail address or a mobile number such as +491701234567');
+            end if;
+            position := position + 1;
+        end loop;
+        select nullif(jsonb_agg(jsonb_build_object('contact_reference', e->>'contact_reference',
+                                                   'email_mode', coalesce(e->>'email_mode', 'To'))), '[]')
+            into recipients from jsonb_array_elements(recipients) e;
+    end if;
+    if sender_instance is null and not exists (select from herald.app_user u where u.username = lower(sender)) then
+        perform herald.refuse('sender', 'there is no user of this name; name a model together with sender_instance');
+    end if;
+    perform herald.check_sender(sender);
 
     request := jsonb_strip_nulls(jsonb_build_object(
         'recipient', recipient, 'message_type', message_type, 'message_text', message_text,
         'external_message', external_message, 'subject', subject, 'sender', sender,
-        'sender_instance', sender_instance, 'action_parameters', action_parameters,
-        'deliver_at', deliver_at, 'template', template, 'model_key', model_key));
+        'sender_instance', sender_instance, 'action_parameters', action_parameters, 'deliver_at', deliver_at,
+        'template', template, 'model_key', model_key, 'recipients', recipients,
+        'syntax', nullif(syntax, 'token'), 'lane', lane));
     if instance is not null then
         -- By itself: its nulls are values.
         request := request || jsonb_build_object('instance', instance);
@@ -191,17 +264,19 @@ begin
         if not found then
             select * into earlier from herald.idempotency i where i.sender = sender and i.key = idempotency_key;
             if earlier.request_hash <> herald.request_hash(request) then
-                raise exception 'idempotency_key: was used for another message' using errcode = 'unique_violation',
-                    detail = format('Message %s was sent with this key.', earlier.message_id);
+                raise exception using message = format('idempotency_key: was used for another message, %s', earlier.message_id),
+                    errcode = 'unique_violation', column = 'idempotency_key',
+                    detail = 'The argument idempotency_key was refused, and nothing was sent.',
+                    hint = 'A key stands for one message: use another for another.';
             end if;
             return earlier.message_id;
         end if;
     end if;
 
     insert into herald.outbox (id, lane, payload, due_at)
-    values (id, type.lane,
+    values (id, coalesce(lane, type.lane),
             json_build_object('id', id, 'accepted_at', (extract(epoch from clock_timestamp()) * 1000)::bigint,
-                              'origin', 'outbox', 'message', request),
+                              'origin', 'outbox', 'sent_by', 'role ' || session_user, 'message', request),
             coalesce(deliver_at, now()));
     return id;
 end $$;
@@ -219,20 +294,18 @@ declare
     this_xact bigint := pg_current_xact_id()::text::bigint;
 begin
     if mode is null or mode not in ('to', 'cc', 'bcc') then
-        raise exception 'email_mode: must be To, Cc or Bcc' using errcode = 'invalid_parameter_value';
+        perform herald.refuse('email_mode', 'must be To, Cc or Bcc');
     end if;
-    -- The reference decides the channel.
-    if reference ~ '^\+[1-9][0-9]{6,14}$' then
-        channel := 'sms';
-    elsif reference ~ '^[A-Za-z0-9!#$%&''*+/=?^_`{|}~.][A-Za-z0-9!#$%&''*+/=?^_`{|}~.-]{0,63}@([[:alnum:]]([[:alnum:]-]{0,61}[[:alnum:]])?\.)+[[:alpha:]][[:alnum:]-]{0,61}[[:alnum:]]$'
-          and reference !~ '(^\.|\.\.|\.@)' and length(reference) <= 254 then
-        channel := 'email';
+    channel := herald.contact_channel(reference);
+    if channel is null then
+        perform herald.refuse('contact_reference', 'must be an e-mail address or a mobile number such as +491701234567');
+    elsif channel = 'sms' then
+        reference := regexp_replace(reference, '[ .()-]', '', 'g');
+    else
         -- One domain in any case.
         reference := split_part(reference, '@', 1) || '@' || lower(split_part(reference, '@', 2));
-    else
-        raise exception 'contact_reference: must be an e-mail address or a mobile number such as +491701234567'
-            using errcode = 'invalid_parameter_value';
     end if;
+    perform herald.check_sender_of(message_id);
     if exists (select from herald.outbox o where o.id = message_id) then
         -- A row that can be seen although its transaction is under way is of this transaction, or of a block within it.
         sent_with := exists (select from herald.outbox o where o.id = message_id
@@ -241,7 +314,7 @@ begin
     elsif exists (select from herald.message m where m.id = message_id) then
         sent_with := false;
     else
-        raise exception 'message_id: there is no message %', message_id using errcode = 'invalid_parameter_value';
+        perform herald.refuse('message_id', format('there is no message %s', coalesce(message_id::text, '')));
     end if;
     is_off := channel = 'sms' and not exists (
         select from herald.registry r where r.key = 'SMS-PROVIDER' and coalesce(nullif(btrim(r.value), ''), 'off') <> 'off');

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use herald::commands;
 use herald::config::Config;
 
@@ -30,14 +30,34 @@ enum Command {
     Migrate,
     /// Sends a message.
     Send(commands::send::Send),
+    /// Tells somebody that a report or another file is ready, which nobody else can fetch.
+    Output(commands::output::Output),
+    /// Runs a program, and tells people how it ended.
+    Run(commands::run::Run),
+    /// Cancels messages that wait.
+    Cancel(commands::cancel::Cancel),
+    /// Prints the script that completes Herald's commands in a shell.
+    Completions {
+        /// bash, elvish, fish, powershell or zsh.
+        shell: clap_complete::Shell,
+    },
     /// Shows what is pending for a user.
     Inbox(commands::inbox::Inbox),
-    /// Adds, imports and lists users.
+    /// Lists, shows, adds, changes and deletes message types.
+    #[command(subcommand)]
+    Type(commands::message_type::Type),
+    /// Lists, shows, adds, changes and deletes choice sets, which replies are chosen from.
+    #[command(subcommand)]
+    Choice(commands::choice::Choice),
+    /// Adds, imports, changes, lists and deactivates users.
     #[command(subcommand)]
     User(commands::user::User),
     /// Makes, lists and revokes API tokens.
     #[command(subcommand)]
     Token(commands::token::Token),
+    /// Says which roles of the database may send from SQL, and as whom.
+    #[command(subcommand)]
+    Grant(commands::grant::Grant),
     /// Says which tables templates may read.
     #[command(subcommand)]
     Model(commands::model::Model),
@@ -73,31 +93,43 @@ enum Command {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let failure = match arguments.command {
-        Command::Bounce(_) => ExitCode::from(commands::bounce::TRY_AGAIN),
-        _ => ExitCode::FAILURE,
+        // A bounce that could not be dealt with, for whatever reason, is not lost: the mail server keeps it.
+        Command::Bounce(_) => Some(ExitCode::from(commands::TRY_AGAIN)),
+        _ => None,
     };
     match run(arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("herald: {error:#}");
-            failure
+            failure.unwrap_or_else(|| commands::exit_code(&error))
         }
     }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<()> {
+async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // One crypto stack for all connections; an earlier choice of another library would stand.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if let Command::Completions { shell } = arguments.command {
+        clap_complete::generate(shell, &mut Arguments::command(), "herald", &mut std::io::stdout());
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = Config::load(arguments.config.as_deref())?;
-    match arguments.command {
+    let done = match arguments.command {
+        Command::Run(run) => return run.run(config).await,
         Command::Serve => commands::serve::serve(config).await,
         Command::Worker => commands::serve::worker(config).await,
         Command::Web => commands::serve::web(config).await,
         Command::Migrate => commands::migrate(config).await,
         Command::Send(send) => send.run(config).await,
+        Command::Cancel(cancel) => cancel.run(config).await,
+        Command::Completions { .. } => Ok(()),
+        Command::Output(output) => output.run(config).await,
         Command::Inbox(inbox) => inbox.run(config).await,
+        Command::Type(kind) => kind.run(config).await,
+        Command::Choice(choice) => choice.run(config).await,
         Command::User(user) => user.run(config).await,
         Command::Token(token) => token.run(config).await,
+        Command::Grant(grant) => grant.run(config).await,
         Command::Model(model) => model.run(config).await,
         Command::Template(template) => template.run(config).await,
         Command::Dead(dead) => dead.run(config).await,
@@ -109,5 +141,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Doctor => commands::doctor::run(config).await,
         Command::Config(show) => show.run(&config),
         Command::Demo(demo) => demo.run(config).await,
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

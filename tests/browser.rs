@@ -6,16 +6,18 @@ mod support;
 use fantoccini::{Client, Locator};
 use herald::commands::serve::{self, Part};
 use herald::config::Config;
+use herald::private::Redis;
 use herald::wiring::Wiring;
 use herald_jobs::address::Username;
-use herald_jobs::message_type::{
-    CompleteOn, DeliveryMethod, ExternalDelivery, Lane, MessageType, OnUnknown, RequiredAction,
-};
+use herald_jobs::clock::Clock;
+use herald_jobs::message_type::{MessageType, RequiredAction};
 use herald_jobs::store;
 use herald_jobs::store::users::NewUser;
-use herald_producers::NewMessage;
+use herald_producers::{NewMessage, Producer};
+use herald_web::access::NewToken;
 use support::browser::Browser;
 use support::{eventually, servers};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const PASSWORD: &str = "correct horse";
@@ -53,25 +55,30 @@ async fn prepare(wiring: &Wiring) {
     let approve = MessageType {
         code: "APPROVE".into(),
         description: "To approve".into(),
-        delivery_method: DeliveryMethod::Queue,
         required_action: RequiredAction::Action,
-        expiry_days: None,
-        external_delivery: ExternalDelivery::None,
-        choice_set: None,
         action_url: Some("/po/approve?id=&level=".into()),
-        complete_on: CompleteOn::Click,
-        on_unknown: OnUnknown::RetryOnce,
-        lane: Lane::Normal,
-        retry_hours: 120,
-        fallback_text: None,
+        ..MessageType::default()
     };
     store::message_types::put(&wiring.pool, &approve).await.unwrap();
 }
 
-/// C11, C14, C15, C16 and C08 in their first form.
-#[tokio::test]
-async fn c14_to_c16_a_recipient_acts_on_a_view_a_reply_and_an_action_and_the_counts_follow() {
-    let (database, redis) = (servers::database().await, servers::redis().await);
+/// A Herald that runs in this process.
+struct Running {
+    home: String,
+    producer: Producer,
+    pool: store::PgPool,
+    stop: CancellationToken,
+    ended: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.stop.cancel();
+        self.ended.await.unwrap().unwrap();
+    }
+}
+
+async fn start(database: &servers::Database, redis: &Redis) -> Running {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut config = Config::load(None).unwrap();
     config.database.url.clone_from(&database.url);
@@ -82,14 +89,21 @@ async fn c14_to_c16_a_recipient_acts_on_a_view_a_reply_and_an_action_and_the_cou
     let wiring = Wiring::new(config, "test", 5).unwrap();
     prepare(&wiring).await;
     let stop = CancellationToken::new();
-    let producer = wiring.producer();
-    let told = stop.clone();
-    let herald = tokio::spawn(async move { serve::run(&wiring, &[Part::Workers, Part::Web], told).await });
+    let (producer, pool, told) = (wiring.producer(), wiring.pool.clone(), stop.clone());
+    let ended = tokio::spawn(async move { serve::run(&wiring, &[Part::Workers, Part::Web], told).await });
     eventually("the inbox to answer", async || answers(&home).await).await;
+    Running { home, producer, pool, stop, ended }
+}
 
+/// C11, C14, C15, C16 and C08 in their first form.
+#[tokio::test]
+async fn c14_to_c16_a_recipient_acts_on_a_view_a_reply_and_an_action_and_the_counts_follow() {
+    let (database, redis) = (servers::database().await, servers::redis().await);
+    let running = start(&database, &redis).await;
+    let (home, producer) = (&running.home, &running.producer);
     let browser = Browser::start().await;
     let page = &browser.client;
-    page.goto(&home).await.unwrap();
+    page.goto(home).await.unwrap();
     page.find(Locator::Id("username")).await.unwrap().send_keys("ann").await.unwrap();
     page.find(Locator::Id("password")).await.unwrap().send_keys(PASSWORD).await.unwrap();
     browser.screenshot("login").await;
@@ -143,7 +157,7 @@ async fn c14_to_c16_a_recipient_acts_on_a_view_a_reply_and_an_action_and_the_cou
     counts_become(page, "1", "0").await;
 
     // A double-click on the count opens the alerts.
-    page.goto(&home).await.unwrap();
+    page.goto(home).await.unwrap();
     let script = "arguments[0].dispatchEvent(new MouseEvent('dblclick', {bubbles: true}))";
     let count = page.find(Locator::Css("[data-count=alerts]")).await.unwrap();
     page.execute(script, vec![serde_json::to_value(count).unwrap()]).await.unwrap();
@@ -152,9 +166,39 @@ async fn c14_to_c16_a_recipient_acts_on_a_view_a_reply_and_an_action_and_the_cou
     page.find(Locator::Css("#post button.primary")).await.unwrap().click().await.unwrap();
     counts_become(page, "0", "0").await;
     browser.screenshot("done").await;
+    running.stop().await;
+}
 
-    stop.cancel();
-    herald.await.unwrap().unwrap();
+#[tokio::test]
+async fn the_page_of_the_api_shows_each_request_and_sends_it() {
+    let (database, redis) = (servers::database().await, servers::redis().await);
+    let running = start(&database, &redis).await;
+    let token = NewToken { sender: "report_task".into(), ..NewToken::default() };
+    let token = herald_web::access::new_api_token(&running.pool, &Clock::system(), token).await.unwrap();
+    let browser = Browser::start().await;
+    let page = &browser.client;
+    page.goto(&format!("{}/api", running.home)).await.unwrap();
+    let send = Locator::XPath("//details[summary/code[.='POST /api/v1/messages']]");
+    let request = page.wait().for_element(send).await.unwrap();
+    assert!(page.find_all(Locator::Css("details")).await.unwrap().len() > 20);
+    page.find(Locator::Id("token")).await.unwrap().send_keys(&token).await.unwrap();
+    request.find(Locator::Css("summary")).await.unwrap().click().await.unwrap();
+    assert!(request.text().await.unwrap().contains("The username of an active user."));
+    request.find(Locator::Css("button")).await.unwrap().click().await.unwrap();
+    let answer = request.find(Locator::Css("pre")).await.unwrap();
+    eventually("the answer", async || answer.text().await.unwrap().starts_with("202 Accepted")).await;
+    let id = answer.text().await.unwrap().split('"').nth(3).unwrap().to_owned();
+
+    // What is in the address is put there.
+    let read = Locator::XPath("//details[summary/code[.='GET /api/v1/messages/{id}']]");
+    let request = page.find(read).await.unwrap();
+    request.find(Locator::Css("summary")).await.unwrap().click().await.unwrap();
+    request.find(Locator::Css("input[name=id]")).await.unwrap().send_keys(&id).await.unwrap();
+    request.find(Locator::Css("button")).await.unwrap().click().await.unwrap();
+    let answer = request.find(Locator::Css("pre")).await.unwrap();
+    eventually("the answer", async || answer.text().await.unwrap().contains("Your report is ready.")).await;
+    browser.screenshot("api").await;
+    running.stop().await;
 }
 
 async fn answers(home: &str) -> bool {

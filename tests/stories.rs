@@ -16,6 +16,8 @@ mod stories {
     mod email;
     mod inbox;
     mod keys;
+    mod maintaining;
+    mod many;
     mod metadata;
     mod models;
     #[cfg(target_os = "linux")]
@@ -27,6 +29,8 @@ mod stories {
     mod relay;
     mod sms;
     mod sms_reports;
+    mod sql;
+    mod task_queue;
     mod templates;
     mod windows;
 }

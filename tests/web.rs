@@ -8,15 +8,20 @@ mod web {
     mod acting;
     mod api;
     mod api_refusals;
+    mod bad_input;
     mod bounces;
     mod entering;
     mod forms;
+    mod keys;
     mod lists;
     mod live;
+    mod maintaining;
     mod ops;
+    mod outputs;
     mod routes;
     mod schedule;
     mod sms_reports;
+    mod snippets;
     mod templates;
     mod world;
 }

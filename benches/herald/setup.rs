@@ -98,6 +98,7 @@ impl Bench {
             accepted_at: now.timestamp_millis(),
             origin: Origin::FastLane,
             batch_id: None,
+            sent_by: None,
             message,
         }
     }

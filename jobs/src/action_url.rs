@@ -51,6 +51,23 @@ pub fn action_url(
     if destinations.allow(&url) { Ok(url) } else { Err(ActionUrlError::NotAllowed(place(&url))) }
 }
 
+/// Whether this can be the URL of a message type. Where it may lead is looked at when it is opened.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub(crate) fn check_template(template: &str, longest: usize) -> Result<(), String> {
+    if template.trim().is_empty() || template.chars().count() > longest || template.contains(char::is_control)
+    {
+        return Err(format!("must be one line of 1 to {longest} characters"));
+    }
+    match Url::parse(template.trim()) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(()),
+        Ok(url) => Err(format!("must begin with http:, https: or a path, not {}:", url.scheme())),
+        Err(url::ParseError::RelativeUrlWithoutBase) => Ok(()),
+        Err(error) => Err(format!("is no URL: {error}")),
+    }
+}
+
 impl Destinations {
     fn allow(&self, url: &Url) -> bool {
         let Some(host) = url.host_str() else { return false };

@@ -18,7 +18,7 @@ const MAX_LENGTHS: (usize, usize, usize) = (200, 200, 1_000);
 const UNKNOWN: &str = "application/octet-stream";
 
 /// A file as a producer hands it over.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAttachment {
     /// What the recipient sees and saves it as, with its extension.

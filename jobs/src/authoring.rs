@@ -79,7 +79,7 @@ pub enum Sample {
 }
 
 /// What people would receive.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct Preview {
     /// The subject; `None`: the description of the message's type.
     pub subject: Option<String>,
@@ -96,7 +96,7 @@ pub struct Preview {
 }
 
 /// A token of a text, and what it came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Token {
     /// Of which text: `subject`, `message_text`, `external_message` or `external_html`.
     pub text: &'static str,

@@ -16,7 +16,20 @@ pub fn new(now: DateTime<Utc>) -> Uuid {
 }
 
 /// Names a message from the moment it is accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    sqlx::Type,
+    schemars::JsonSchema,
+)]
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub struct MessageId(pub Uuid);
@@ -42,7 +55,20 @@ impl std::str::FromStr for MessageId {
 }
 
 /// Names one copy of a message that goes out by e-mail or SMS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    sqlx::Type,
+    schemars::JsonSchema,
+)]
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub struct DeliveryId(pub Uuid);

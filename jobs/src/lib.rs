@@ -4,11 +4,13 @@
 //! [`deliver::DeliverJob`]s. [`queues::Queues`] names the queues these travel through; [`store`] holds all SQL.
 //! How a job is carried out is told by the crate `herald-workers`, in the file of the same name.
 
+pub mod account;
 pub mod action_url;
 pub mod address;
 pub mod attachment;
 #[cfg(feature = "render")]
 pub mod authoring;
+pub mod choice_set;
 pub mod clock;
 pub mod deliver;
 mod email_address;

@@ -2,16 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, check_code};
 #[cfg(feature = "render")]
 pub use crate::rendering::{Compiled, Texts};
 use crate::send::Syntax;
 
-/// Longest code, in characters.
-const MAX_CODE: usize = 60;
-
 /// The texts of a message, as somebody wrote them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MessageTemplate {
     /// Unique, as in `PO-AUTHORISE`.
@@ -45,12 +42,7 @@ impl MessageTemplate {
     /// # Errors
     /// Names the field that cannot be.
     pub fn validate(&self) -> Result<(), Refusal> {
-        if !is_code(&self.code) {
-            let problem = format!(
-                "must begin with a letter or digit and be of A to Z, 0 to 9, _ . and -, at most {MAX_CODE} together"
-            );
-            return Err(Refusal::new("code", problem));
-        }
+        check_code("code", &self.code)?;
         if self.version < 0 {
             return Err(Refusal::new("version", "must be that of the template that was changed, or 0"));
         }
@@ -79,13 +71,6 @@ impl MessageTemplate {
         .into_iter()
         .filter_map(|(field, text)| Some((field, text?)))
     }
-}
-
-/// Whether a template may have this code.
-pub(crate) fn is_code(code: &str) -> bool {
-    code.len() <= MAX_CODE
-        && code.starts_with(|c: char| c.is_ascii_uppercase() || c.is_ascii_digit())
-        && code.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || "_.-".contains(c))
 }
 
 #[cfg(test)]

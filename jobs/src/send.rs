@@ -1,6 +1,7 @@
 //! A send: what a producer asks for, and the job that carries it to a worker.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -24,11 +25,13 @@ pub const MAX_PARAMETERS: (usize, usize) = (50, 2_000);
 pub const MAX_CONTACTS: usize = 100;
 /// Most parts of a record's key, and the longest of them in characters.
 pub const MAX_MODEL_KEY: (usize, usize) = (8, 500);
+/// Largest instance, in bytes as JSON, and how deep it may be.
+pub const MAX_INSTANCE: (usize, usize) = (1024 * 1024, 100);
 /// Longest idempotency key, in characters.
 pub const MAX_KEY: usize = 255;
 
 /// What a producer asks for. The same fields by the same names in Rust, JSON and SQL.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
     /// The username of an active user.
@@ -99,7 +102,7 @@ impl Syntax {
 }
 
 /// Somebody outside who gets a copy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewContact {
     /// An e-mail address or a mobile number; the form decides the channel.
@@ -165,10 +168,13 @@ impl NewMessage {
             }
         }
         self.check_parameters(message_type)?;
-        if let Some(instance) = &self.instance
-            && instance.iter().any(|(name, value)| name.contains('\0') || holds_nul(value))
+        if let Some(instance) = &self.instance {
+            check_instance(instance)?;
+        }
+        if let Some(at) = self.deliver_at
+            && !(1..=9999).contains(&at.year())
         {
-            return refuse("instance", "must not hold the character U+0000".into());
+            return refuse("deliver_at", "must be a time between the years 1 and 9999".into());
         }
         if self.recipients.len() > MAX_CONTACTS {
             return refuse("recipients", format!("has more than {MAX_CONTACTS} entries"));
@@ -228,7 +234,7 @@ impl NewMessage {
             }
         }
         match (&self.instance, &self.model_key) {
-            (None, None) => refuse("model_key", "or an instance is needed with a template"),
+            (None, None) => refuse("model_key", "this or an instance is needed with a template"),
             (Some(_), Some(_)) => refuse("model_key", "cannot be together with an instance"),
             (Some(_), None) => Ok(()),
             (None, Some(key)) if is_model_key(key) => Ok(()),
@@ -295,6 +301,28 @@ fn is_model_key(key: &Value) -> bool {
     }
 }
 
+fn check_instance(instance: &serde_json::Map<String, Value>) -> Result<(), Refusal> {
+    let refuse = |problem: String| Err(Refusal::new("instance", problem));
+    if instance.values().any(|value| is_deeper(value, MAX_INSTANCE.1 - 1)) {
+        refuse(format!("is nested more than {} deep", MAX_INSTANCE.1))
+    } else if instance.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)) {
+        refuse("must not hold the character U+0000".into())
+    } else if serde_json::to_string(instance).map_or(0, |text| text.len()) > MAX_INSTANCE.0 {
+        refuse(format!("is larger than {} bytes", MAX_INSTANCE.0))
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether lists and objects stand in each other more than `depth` times. Looks no deeper than that.
+fn is_deeper(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(items) => depth == 0 || items.iter().any(|item| is_deeper(item, depth - 1)),
+        Value::Object(fields) => depth == 0 || fields.values().any(|item| is_deeper(item, depth - 1)),
+        _ => false,
+    }
+}
+
 /// Postgres keeps it in no text, and so in no rendered one.
 fn holds_nul(value: &Value) -> bool {
     match value {
@@ -327,6 +355,9 @@ pub struct SendJob {
     /// Of a send to many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_id: Option<Uuid>,
+    /// Through what it came in, as in `role reports` or `token hrld_abcdefgh`; absent: a program of Herald's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_by: Option<String>,
     /// What was asked for.
     pub message: NewMessage,
 }
@@ -343,24 +374,9 @@ impl herald_queue::Job for RawSendJob {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message_type::{CompleteOn, DeliveryMethod, ExternalDelivery, OnUnknown};
 
     fn view() -> MessageType {
-        MessageType {
-            code: "VIEW-NORMAL".into(),
-            description: "Message".into(),
-            delivery_method: DeliveryMethod::Queue,
-            required_action: RequiredAction::View,
-            expiry_days: Some(10),
-            external_delivery: ExternalDelivery::None,
-            choice_set: None,
-            action_url: None,
-            complete_on: CompleteOn::Click,
-            on_unknown: OnUnknown::RetryOnce,
-            lane: Lane::Normal,
-            retry_hours: 120,
-            fallback_text: None,
-        }
+        MessageType { code: "VIEW-NORMAL".into(), expiry_days: Some(10), ..MessageType::default() }
     }
 
     fn message() -> NewMessage {

@@ -15,6 +15,9 @@ pub enum SendError {
     /// A send with this idempotency key is under way elsewhere and has not ended within two seconds.
     #[error("idempotency_key: another send with this key is under way; try again")]
     KeyBusy,
+    /// What was to be cancelled has been acted on, or withdrawn.
+    #[error("message_id: {0}")]
+    TooLate(String),
     /// The database did not take it. Whether a lost answer meant yes cannot be known: repeat with an idempotency key.
     #[error("not accepted, try again: {0}")]
     Unavailable(String),

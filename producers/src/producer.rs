@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use herald_jobs::address::Contact;
 use herald_jobs::attachment::{Attachment, Limits, Source};
 use herald_jobs::clock::Clock;
 use herald_jobs::group_commit::{Commit, GroupCommit, is_outage};
@@ -10,9 +9,8 @@ use herald_jobs::id::{self, MessageId};
 use herald_jobs::message_type::{Lane, MessageType};
 use herald_jobs::queues::Queues;
 use herald_jobs::refusal::Refusal;
-use herald_jobs::send::{MAX_KEY, NewContact, NewMessage, Origin, RawSendJob, SendJob};
+use herald_jobs::send::{MAX_KEY, NewMessage, Origin, RawSendJob, SendJob};
 use herald_jobs::store;
-use herald_jobs::store::messages::Standing;
 use herald_jobs::store::outbox::{Accepted, Accepting, Key};
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
@@ -55,6 +53,7 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Producer {
     inner: Arc<Inner>,
+    sent_by: Option<Arc<str>>,
 }
 
 struct Inner {
@@ -106,7 +105,12 @@ impl Producer {
             };
             tokio::select! { () = follow.follow() => {}, () = gone => {} }
         });
-        Self { inner }
+        Self { inner, sent_by: None }
+    }
+
+    /// The same producer, whose messages tell through what they came in, as in `token hrld_abcdefgh`.
+    pub fn on_behalf_of(&self, sent_by: &str) -> Self {
+        Self { inner: self.inner.clone(), sent_by: Some(sent_by.into()) }
     }
 
     /// Accepts one message. It is in Postgres when this answers, and on its way.
@@ -158,7 +162,16 @@ impl Producer {
         transaction: &mut PgConnection,
         message: NewMessage,
     ) -> Result<MessageId, SendError> {
-        let (message, kind) = self.validated(message).await?;
+        let checked = self.validated(message).await?;
+        self.accept_in(transaction, checked).await
+    }
+
+    /// Accepts what was checked, on this connection alone.
+    pub(crate) async fn accept_in(
+        &self,
+        transaction: &mut PgConnection,
+        (message, kind): (NewMessage, Arc<MessageType>),
+    ) -> Result<MessageId, SendError> {
         let files = message.files()?;
         let (accepting, _) = self.prepare(message, &kind, None)?;
         let (id, accepting) = (accepting.id, Accepting { pushed: false, ..accepting });
@@ -209,36 +222,11 @@ impl Producer {
             accepted_at: now.timestamp_millis(),
             origin: Origin::FastLane,
             batch_id: None,
+            sent_by: self.sent_by.as_deref().map(str::to_owned),
             message,
         };
         self.inner.queues.send.lane(lane).push(&job).await?;
         Ok(id)
-    }
-
-    /// Asks for a copy of a message for somebody outside, whether the message is in its inbox yet or not.
-    ///
-    /// # Errors
-    /// [`SendError`], naming `contact_reference`, `email_mode` or `message_id`.
-    pub async fn add_recipient(&self, message: MessageId, contact: &NewContact) -> Result<(), SendError> {
-        let mut contact = contact.clone();
-        numbers::normalise(&mut contact, self.inner.region)?;
-        let contact: Contact = contact.parse()?;
-        store::deliveries::add(&self.inner.pool, message, &contact).await.map_err(|error| {
-            match error.as_database_error() {
-                Some(database) if database.code().as_deref() == Some("22023") => {
-                    Refusal::new("message_id", format!("there is no message {message}")).into()
-                }
-                _ => SendError::from(error),
-            }
-        })
-    }
-
-    /// How a message stands; `None` where there is none.
-    ///
-    /// # Errors
-    /// The database cannot be reached.
-    pub async fn standing(&self, message: MessageId) -> Result<Option<Standing>, SendError> {
-        Ok(store::messages::standing(&self.inner.pool, message).await?)
     }
 
     /// Waits until everything accepted so far has been pushed to Redis, or has failed to be. A program that ends right after a
@@ -247,6 +235,18 @@ impl Producer {
         for pusher in &self.inner.pushers {
             pusher.flush().await;
         }
+    }
+
+    pub(crate) fn region(&self) -> Option<Region> {
+        self.inner.region
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.inner.clock
     }
 
     async fn accept(
@@ -285,7 +285,10 @@ impl Producer {
         Ok(store::attachments::insert(transaction, id, files).await?)
     }
 
-    async fn validated(&self, message: NewMessage) -> Result<(NewMessage, Arc<MessageType>), SendError> {
+    pub(crate) async fn validated(
+        &self,
+        message: NewMessage,
+    ) -> Result<(NewMessage, Arc<MessageType>), SendError> {
         let kind = self.message_type(&message.message_type).await?;
         let message = self.with_numbers(message)?.validate(&kind)?;
         self.check_template(&message).await?;
@@ -329,8 +332,14 @@ impl Producer {
         let (id, lane) = (MessageId::new(now), message.lane.unwrap_or(kind.lane));
         let due_at = message.deliver_at.filter(|&at| at > now);
         let message = NewMessage { attachments: Vec::new(), ..message };
-        let job =
-            SendJob { id, accepted_at: now.timestamp_millis(), origin: Origin::Outbox, batch_id, message };
+        let job = SendJob {
+            id,
+            accepted_at: now.timestamp_millis(),
+            origin: Origin::Outbox,
+            batch_id,
+            sent_by: self.sent_by.as_deref().map(str::to_owned),
+            message,
+        };
         let unreadable = |error: serde_json::Error| Refusal::new("message", error.to_string());
         let payload = serde_json::to_string(&job).map_err(unreadable)?;
         let accepting = Accepting {

@@ -9,10 +9,6 @@ use herald_producers::bounce;
 use crate::commands::connect;
 use crate::config::Config;
 
-/// What a mail server takes for "keep it and try again" (`EX_TEMPFAIL` of `sysexits.h`): a bounce that could not be dealt with, for
-/// whatever reason, is not lost.
-pub const TRY_AGAIN: u8 = 75;
-
 /// `herald bounce`
 #[derive(Args)]
 pub struct Bounce {

@@ -1,5 +1,7 @@
 //! The copies that go out by e-mail and SMS.
 
+use std::str::FromStr as _;
+
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -39,10 +41,10 @@ pub enum Delivery {
 #[derive(Args)]
 pub struct List {
     /// Only those in this state: pending, sending, sent, failed, unknown, suppressed or cancelled.
-    #[arg(long)]
+    #[arg(long, value_parser = DeliveryState::from_str)]
     state: Option<DeliveryState>,
     /// Only those by `email` or `sms`.
-    #[arg(long)]
+    #[arg(long, value_parser = Channel::from_str)]
     channel: Option<Channel>,
     /// Only those of this message.
     #[arg(long)]

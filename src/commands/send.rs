@@ -2,19 +2,29 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use chrono::{DateTime, Utc};
 use clap::Args;
-use herald_producers::{NewAttachment, NewContact, NewMessage};
+use herald_jobs::message_type::Lane;
+use herald_jobs::send::Syntax;
+use herald_producers::{NewAttachment, NewContact, NewMessage, Sent};
+use serde_json::json;
 
 use crate::commands::connect;
 use crate::commands::template::{fields, model_key};
 use crate::config::Config;
 
-/// `herald send`
+/// What the program's end says of a send.
+const EXITS: &str = "Exit codes: 0 accepted, and not lost from then on; 2 refused, the message names the field; 75 not accepted now,
+try again (with --idempotency-key, so that it cannot be sent twice); 1 anything else, such as settings that cannot be read.";
+
+/// `herald send`. Ends with 0 when the message was accepted, with 2 when it was refused, with 75 when trying again may help.
 #[derive(Args)]
+#[command(after_help = EXITS)]
 pub struct Send {
     /// Who receives it: a username.
     #[arg(long)]
@@ -47,7 +57,7 @@ pub struct Send {
     #[arg(long)]
     instance: Option<String>,
     /// A value for the action's URL; repeat it for more. Numbers and true/false are sent as such.
-    #[arg(long = "parameter")]
+    #[arg(long = "parameter", allow_negative_numbers = true)]
     parameters: Vec<String>,
     /// An outside contact who gets a copy: `a@b.example`, `Cc:a@b.example` or `+491701234567`; repeat it for more.
     #[arg(long = "copy")]
@@ -58,6 +68,18 @@ pub struct Send {
     /// The same key, sender and message again sends nothing, and answers the first one's id.
     #[arg(long)]
     idempotency_key: Option<String>,
+    /// Not before this time, as in 2027-01-31T09:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    deliver_at: Option<DateTime<Utc>>,
+    /// Instead of the type's lane: alert, normal or bulk.
+    #[arg(long, value_parser = Lane::from_str)]
+    lane: Option<Lane>,
+    /// How a text with --fields is written: token or handlebars.
+    #[arg(long, value_parser = Syntax::from_str)]
+    syntax: Option<Syntax>,
+    /// Prints the answer as JSON.
+    #[arg(long)]
+    json: bool,
     /// Skips Postgres: faster, but what Redis loses is lost.
     #[arg(long, conflicts_with = "idempotency_key")]
     fast: bool,
@@ -82,13 +104,18 @@ impl Send {
         let wiring = connect(config)?;
         let producer = wiring.producer();
         let message = self.message()?;
-        let id = match (&self.idempotency_key, self.fast) {
-            (Some(key), _) => producer.send_once(message, key).await?.id,
-            (None, true) => producer.enqueue(message).await?,
-            (None, false) => producer.send(message).await?,
+        let fresh = |id| Sent { id, replayed: false };
+        let sent = match (&self.idempotency_key, self.fast) {
+            (Some(key), _) => producer.send_once(message, key).await?,
+            (None, true) => fresh(producer.enqueue(message).await?),
+            (None, false) => fresh(producer.send(message).await?),
         };
         producer.flush().await;
-        println!("{id}");
+        if self.json {
+            println!("{}", json!({"id": sent.id, "status": "accepted", "replayed": sent.replayed}));
+        } else {
+            println!("{}", sent.id);
+        }
         Ok(())
     }
 
@@ -124,7 +151,9 @@ impl Send {
             model_key: self.model_key.as_deref().map(model_key).transpose()?,
             instance: self.fields.as_deref().map(fields).transpose()?,
             attachments: self.files.iter().map(|file| attachment(file)).collect::<Result<_>>()?,
-            ..NewMessage::default()
+            syntax: self.syntax.unwrap_or_default(),
+            deliver_at: self.deliver_at,
+            lane: self.lane,
         })
     }
 }

@@ -1,11 +1,12 @@
 //! API tokens.
 
-use anyhow::{Result, bail};
-use chrono::TimeDelta;
+use anyhow::{Context as _, Result, bail};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clap::Subcommand;
 use herald_jobs::store;
+use herald_web::access::NewToken;
 
-use crate::commands::{ACTOR, connect};
+use crate::commands::{ACTOR, connect, one_line};
 use crate::config::Config;
 
 /// `herald token`
@@ -15,15 +16,21 @@ pub enum Token {
     Create {
         /// What it is for, as lists show it.
         name: String,
-        /// Who its messages come from: a model's name or a username.
-        #[arg(long)]
-        sender: String,
-        /// May also change templates and models, and read records through them.
+        /// Who its messages come from: a model's name or a username. Repeat it for others that its messages may name.
+        #[arg(long, required = true)]
+        sender: Vec<String>,
+        /// A message type that it may send; repeat it for more. Without it, any.
+        #[arg(long = "type")]
+        message_types: Vec<String>,
+        /// Messages a minute at most, for each web process.
+        #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+        rate: Option<i32>,
+        /// May also maintain message types, choices, users, templates and models, and read records through them.
         #[arg(long)]
         admin: bool,
-        /// Days until it ends; without it, never.
-        #[arg(long)]
-        days: Option<u32>,
+        /// When it ends: days from now, or a date such as 2027-01-31 (its last day, UTC). Without it, never.
+        #[arg(long, value_name = "DAYS|DATE")]
+        expires: Option<String>,
     },
     /// Lists the tokens.
     List,
@@ -42,17 +49,24 @@ impl Token {
     pub async fn run(self, config: Config) -> Result<()> {
         let wiring = connect(config)?;
         match self {
-            Self::Create { name, sender, admin, days } => {
-                let life = days.map(|days| TimeDelta::days(days.into()));
-                let token = herald_web::access::new_api_token(
-                    &wiring.pool,
-                    &wiring.clock,
-                    &name,
-                    &sender,
+            Self::Create { name, sender, message_types, rate, admin, expires } => {
+                let now = wiring.clock.now();
+                for code in &message_types {
+                    if store::message_types::get(&wiring.pool, code).await?.is_none() {
+                        bail!("type: there is no message type {code}");
+                    }
+                }
+                let mut senders = sender.into_iter();
+                let token = NewToken {
+                    name: name.clone(),
+                    sender: senders.next().unwrap_or_default(),
+                    senders: senders.collect(),
+                    message_types: (!message_types.is_empty()).then_some(message_types),
+                    rate,
                     admin,
-                    life,
-                )
-                .await?;
+                    life: expires.map(|text| life(&text, now)).transpose()?,
+                };
+                let token = herald_web::access::new_api_token(&wiring.pool, &wiring.clock, token).await?;
                 store::audit::record(&wiring.pool, ACTOR, "token create", &name).await?;
                 println!("{token}");
             }
@@ -63,8 +77,19 @@ impl Token {
                         (None, Some(at)) => format!("until {}", at.format("%Y-%m-%d")),
                         (None, None) => String::new(),
                     };
-                    let admin = if token.admin { ", administers" } else { "" };
-                    println!("{}  {}  sends as {}{admin}  {end}", token.prefix, token.name, token.sender);
+                    let senders: Vec<&str> =
+                        std::iter::once(&token.sender).chain(&token.senders).map(String::as_str).collect();
+                    let mut may = format!("sends as {}", senders.join(", "));
+                    if let Some(types) = &token.message_types {
+                        may.push_str(&format!(", only {}", types.join(", ")));
+                    }
+                    if let Some(rate) = token.rate {
+                        may.push_str(&format!(", {rate} a minute"));
+                    }
+                    if token.admin {
+                        may.push_str(", administers");
+                    }
+                    println!("{}  {}  {}  {end}", token.prefix, one_line(&token.name), one_line(&may));
                 }
             }
             Self::Revoke { prefix } => {
@@ -76,4 +101,25 @@ impl Token {
         }
         Ok(())
     }
+}
+
+/// How long a token lasts that ends then.
+fn life(text: &str, now: DateTime<Utc>) -> Result<TimeDelta> {
+    let life = match text.parse::<u32>() {
+        Ok(days) => TimeDelta::days(days.into()),
+        Err(_) => {
+            let date: NaiveDate =
+                text.parse().context("expires: must be a number of days or a date such as 2027-01-31")?;
+            let end = date
+                .succ_opt()
+                .and_then(|next| next.and_hms_opt(0, 0, 0))
+                .context("expires: is too far away")?;
+            end.and_utc() - now
+        }
+    };
+    if life <= TimeDelta::zero() {
+        bail!("expires: must be a time to come");
+    }
+    now.checked_add_signed(life).context("expires: is too far away")?;
+    Ok(life)
 }

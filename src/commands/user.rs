@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use herald_jobs::account::Account;
 use herald_jobs::address::{self, Username};
 use herald_jobs::store;
+use herald_jobs::store::change::{Expect, version};
 use herald_jobs::store::users::NewUser;
 use herald_producers::numbers::{self, Region};
 use serde::Deserialize;
 
-use crate::commands::{ACTOR, connect};
+use crate::commands::{ACTOR, connect, filled, gone, one_line, print_json};
 use crate::config::Config;
 use crate::wiring::Wiring;
 
@@ -27,8 +29,27 @@ pub enum User {
         /// The file; `-` is standard input. Its first line names the columns.
         file: PathBuf,
     },
+    /// Changes what is said of a user; the rest stays.
+    Set(Set),
+    /// Shows one user.
+    Show {
+        /// Whom.
+        username: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Deactivates a user, who then gets no further messages and cannot log in. Users are never deleted: messages name them.
+    Rm {
+        /// Whom.
+        username: String,
+    },
     /// Lists all users.
-    List,
+    List {
+        /// As JSON, one user a line.
+        #[arg(long)]
+        json: bool,
+    },
     /// Prints a link by which a user can log in once.
     Link {
         /// Whose.
@@ -61,6 +82,33 @@ pub struct Add {
     /// Reads a password from standard input.
     #[arg(long)]
     password: bool,
+}
+
+/// `herald user set`. An empty value takes a setting away.
+#[derive(Args)]
+pub struct Set {
+    username: String,
+    /// The name shown to people.
+    #[arg(long)]
+    display_name: Option<String>,
+    /// Where e-mail goes.
+    #[arg(long)]
+    email: Option<String>,
+    /// Where SMS goes, as in +491701234567.
+    #[arg(long)]
+    mobile: Option<String>,
+    /// Language and region, as in en-GB.
+    #[arg(long)]
+    locale: Option<String>,
+    /// An IANA name, as in Europe/Berlin.
+    #[arg(long)]
+    time_zone: Option<String>,
+    /// operator or admin, with a comma between both; these replace all that were there.
+    #[arg(long, value_delimiter = ',')]
+    roles: Option<Vec<String>>,
+    /// true: receives messages and may log in.
+    #[arg(long)]
+    active: Option<bool>,
 }
 
 /// One line of an import.
@@ -110,7 +158,15 @@ impl User {
         match self {
             Self::Add(add) => add.run(&wiring).await,
             Self::Import { file } => import(&wiring, &file).await,
-            Self::List => list(&wiring).await,
+            Self::Set(set) => set.run(&wiring).await,
+            Self::Show { username, json } => show(&find(&wiring, &username).await?, json),
+            Self::Rm { username } => {
+                let name = username.trim().to_lowercase();
+                let there =
+                    store::accounts::deactivate(&wiring.pool, &name, &Expect::Anything, ACTOR).await?;
+                gone(there, "user", &name)
+            }
+            Self::List { json } => list(&wiring, json).await,
             Self::Link { username } => {
                 let name = Username::parse(&username).map_err(anyhow::Error::msg).context("username")?;
                 let user = store::users::by_name(&wiring.pool, &name).await?;
@@ -181,13 +237,61 @@ async fn import(wiring: &Wiring, file: &std::path::Path) -> Result<()> {
     Ok(())
 }
 
-async fn list(wiring: &Wiring) -> Result<()> {
+impl Set {
+    async fn run(self, wiring: &Wiring) -> Result<()> {
+        let account = find(wiring, &self.username).await?;
+        let expect = Expect::Version(vec![version(&account)]);
+        let roles = self.roles.map(|roles| roles.into_iter().filter_map(filled).collect());
+        let account = Account {
+            display_name: self.display_name.unwrap_or(account.display_name),
+            email: self.email.map_or(account.email, filled),
+            mobile: self.mobile.map_or(account.mobile, filled),
+            locale: self.locale.unwrap_or(account.locale),
+            time_zone: self.time_zone.unwrap_or(account.time_zone),
+            roles: roles.unwrap_or(account.roles),
+            active: self.active.unwrap_or(account.active),
+            username: account.username,
+        };
+        store::accounts::save(&wiring.pool, account, &expect, ACTOR).await?;
+        Ok(())
+    }
+}
+
+async fn find(wiring: &Wiring, username: &str) -> Result<Account> {
+    let name = username.trim().to_lowercase();
+    let found = store::accounts::get(&wiring.pool, &name).await?;
+    found.with_context(|| format!("there is no user \"{name}\""))
+}
+
+fn show(account: &Account, json: bool) -> Result<()> {
+    if json {
+        return print_json(account);
+    }
+    let text = |value: &Option<String>| value.as_deref().map_or_else(|| "-".to_owned(), one_line);
+    println!("{}  {}", account.username, one_line(&account.display_name));
+    println!("e-mail     {}", text(&account.email));
+    println!("mobile     {}", text(&account.mobile));
+    println!("locale     {}, {}", account.locale, account.time_zone);
+    if !account.roles.is_empty() {
+        println!("roles      {}", account.roles.join(", "));
+    }
+    if !account.active {
+        println!("inactive: gets no messages and cannot log in");
+    }
+    Ok(())
+}
+
+async fn list(wiring: &Wiring, json: bool) -> Result<()> {
     let mut after = String::new();
     loop {
-        let users = store::users::list(&wiring.pool, &after, PAGE).await?;
+        let users = store::accounts::list(&wiring.pool, &after, PAGE).await?;
         let Some(last) = users.last() else { return Ok(()) };
         after.clone_from(&last.username);
         for user in users {
+            if json {
+                println!("{}", serde_json::to_string(&user)?);
+                continue;
+            }
             let none = || "-".to_owned();
             println!(
                 "{}  {}  {}  {}  {}{}",

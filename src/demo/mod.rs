@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use herald_jobs::address::Username;
 use herald_jobs::store;
+use herald_web::access::NewToken;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -132,9 +133,8 @@ async fn tell(wiring: &Wiring, pages: SocketAddr, begun: Instant, until_first_me
     if until_first_message {
         return Ok(());
     }
-    let token =
-        herald_web::access::new_api_token(&wiring.pool, &wiring.clock, "demo", "report_task", false, None)
-            .await?;
+    let token = NewToken { name: "demo".into(), sender: "report_task".into(), ..NewToken::default() };
+    let token = herald_web::access::new_api_token(&wiring.pool, &wiring.clock, token).await?;
     let web = wiring.public_url()?;
     println!(
         r#"

@@ -139,3 +139,64 @@ async fn dead_sends_are_listed_replayed_and_dropped() {
     assert!(store::outbox::failed(&story.pool, 10).await.unwrap().is_empty());
     workers.stop().await;
 }
+
+#[tokio::test]
+async fn a_send_answers_in_json_and_ends_with_what_to_do() {
+    let story = Story::begin().await;
+    let send = [
+        "send",
+        "--to",
+        "ann",
+        "--text",
+        "x",
+        "--sender",
+        "report",
+        "--instance",
+        "7",
+        "--idempotency-key",
+        "k",
+        "--json",
+    ];
+    let first: serde_json::Value = serde_json::from_str(&story.say(&send).await).unwrap();
+    let again: serde_json::Value = serde_json::from_str(&story.say(&send).await).unwrap();
+    assert_eq!((&first["status"], &first["replayed"]), (&"accepted".into(), &false.into()));
+    assert_eq!((&again["id"], &again["replayed"]), (&first["id"], &true.into()));
+    let other = [&send[..], &["--subject", "another"]].concat();
+    let taken = story.run(&other).await;
+    assert_eq!(taken.status.code(), Some(2));
+    assert!(complaint(&taken).contains(first["id"].as_str().unwrap()));
+    // Nobody listens there.
+    let mut down = story.command(&send);
+    let down = down.env("HERALD__DATABASE__URL", "postgres://x@127.0.0.1:9/x").output().await.unwrap();
+    assert_eq!(down.status.code(), Some(75), "{}", String::from_utf8_lossy(&down.stderr));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = story.say(&["completions", shell]).await;
+        assert!(script.contains("herald") && script.contains("idempotency-key"), "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_made_with_what_it_may_and_until_when() {
+    let story = Story::begin().await;
+    let create =
+        ["token", "create", "reports", "--sender", "report", "--sender", "order", "--type", "VIEW-NORMAL"];
+    let with = |more: &[&'static str]| [&create[..], more].concat();
+    let token = story.say(&with(&["--rate", "60", "--expires", "2099-01-31"])).await;
+    let listed = story.say(&["token", "list"]).await;
+    assert!(!listed.contains(token.trim()), "the secret is told once");
+    assert!(
+        listed.contains("sends as report, order, only VIEW-NORMAL, 60 a minute  until 2099-02-01"),
+        "{listed}"
+    );
+    for (arguments, named) in [
+        (with(&["--type", "NONE"]), "type"),
+        (with(&["--rate", "0"]), "--rate"),
+        (with(&["--expires", "0"]), "expires"),
+        (with(&["--expires", "2001-01-31"]), "expires"),
+        (with(&["--expires", "soon"]), "expires"),
+        (vec!["token", "create", "reports"], "--sender"),
+    ] {
+        let said = complaint(&story.run(&arguments).await);
+        assert!(said.contains(named), "{arguments:?}: {said}");
+    }
+}

@@ -241,6 +241,7 @@ async fn a_send_that_is_accepted_again_is_one_message_whether_it_was_delivered_o
         accepted_at: story.clock.now().timestamp_millis(),
         origin: Origin::Outbox,
         batch_id: None,
+        sent_by: None,
         message: message("ann", "VIEW-NORMAL", "x"),
     };
     let sending = Accepting {

@@ -1,6 +1,7 @@
 //! The API, where all is well.
 
 use herald_producers::MessageId;
+use herald_web::access::NewToken;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -141,4 +142,188 @@ async fn c26_outside_people_get_copies() {
         (&copies[0]["channel"], &copies[0]["address"], &copies[0]["email_mode"]),
         (&json!("email"), &json!("carl@example.com"), &json!("cc"))
     );
+}
+
+/// What a batch is answered: a line for each of its lines.
+async fn batch(world: &World, token: &str, key: Option<&str>, body: String) -> Vec<Value> {
+    let request =
+        world.api(Method::POST, "/messages:batch", token).header("content-type", "application/x-ndjson");
+    let request = key.map_or(request.try_clone().unwrap(), |key| request.header("idempotency-key", key));
+    let answer = request.body(body).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "application/x-ndjson");
+    answer.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_line_by_line() {
+    let world = World::start().await;
+    let user = world.user("ann").await;
+    let token = world.token("report_task", None).await;
+    let long =
+        json!({"recipient": "ann", "message_type": "VIEW-NORMAL", "message_text": "x".repeat(1_100_000)});
+    let mut other = hello();
+    other["recipient"] = json!("nobody");
+    let body = format!("{}\n\n{other}\r\n{{\n{long}\n{}", hello(), hello());
+    let answers = batch(&world, &token, None, body).await;
+    let told: Vec<(u64, &str, u64, &str)> = answers
+        .iter()
+        .map(|answer| {
+            let problem = &answer["problem"];
+            let pointer = problem["errors"][0]["pointer"].as_str().unwrap_or("");
+            (
+                answer["line"].as_u64().unwrap(),
+                answer["status"].as_str().unwrap_or(""),
+                problem["status"].as_u64().unwrap_or(0),
+                pointer,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (1, "accepted", 0, ""),
+            (3, "", 422, "/recipient"),
+            (4, "", 400, ""),
+            (5, "", 413, ""),
+            (6, "accepted", 0, "")
+        ]
+    );
+    let count = async || herald_jobs::store::inbox::counts(&world.pool, user).await.unwrap().messages;
+    eventually("both to arrive", async || count().await == 2).await;
+
+    let lines = format!("{}\n{}\n", hello(), hello());
+    let first = batch(&world, &token, Some("night"), lines.clone()).await;
+    let again = batch(&world, &token, Some("night"), format!("{lines}{}", hello())).await;
+    assert_eq!((&again[0]["id"], &again[0]["replayed"]), (&first[0]["id"], &json!(true)));
+    assert_eq!((&again[1]["id"], &again[1]["replayed"]), (&first[1]["id"], &json!(true)));
+    assert_ne!(first[0]["id"], first[1]["id"]);
+    assert!(again[2].get("replayed").is_none(), "only what was missing is sent: {again:?}");
+    eventually("all to arrive", async || count().await == 5).await;
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_while_it_comes_in_and_may_be_long() {
+    let world = World::start().await;
+    let user = world.user("ann").await;
+    let token = world.token("report_task", None).await;
+    let (lines, body) = tokio::sync::mpsc::channel::<Result<String, std::io::Error>>(1);
+    let request =
+        world.api(Method::POST, "/messages:batch", &token).header("content-type", "application/x-ndjson");
+    lines.send(Ok(format!("{}\n", hello()))).await.unwrap();
+    let stream = futures::stream::unfold(body, async |mut body| body.recv().await.map(|line| (line, body)));
+    let mut answer = request.body(reqwest::Body::wrap_stream(stream)).send().await.unwrap();
+    let first = answer.chunk().await.unwrap().unwrap();
+    assert!(first.starts_with(b"{\"line\":1,\"id\""), "{first:?}");
+    let many = 2_000;
+    let more = tokio::spawn(async move {
+        for _ in 1..many {
+            lines.send(Ok(format!("{}\n", hello()))).await.unwrap();
+        }
+    });
+    let mut rest = 0;
+    while let Some(chunk) = answer.chunk().await.unwrap() {
+        rest += chunk.iter().filter(|&&byte| byte == b'\n').count();
+    }
+    more.await.unwrap();
+    assert_eq!(rest + 1, many);
+    let count = async || herald_jobs::store::inbox::counts(&world.pool, user).await.unwrap().messages;
+    eventually("all to arrive", async || count().await == i64::try_from(many).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_message_is_cancelled_by_its_sender() {
+    let world = World::start().await;
+    let ann = world.logged_in("ann").await;
+    let (token, other) = (world.token("report_task", None).await, world.token("order", None).await);
+    let id = world.send("ann", "VIEW-NORMAL", "Not any more").await;
+    assert!(ann.get("/messages").await.body.contains("Not any more"));
+    let path = format!("/messages/{id}/cancel");
+    let cancel = async |token: &str| world.api(Method::POST, &path, token).send().await.unwrap();
+    assert_eq!(cancel(&other).await.status(), StatusCode::NOT_FOUND);
+    for _ in 0..2 {
+        let answer = cancel(&token).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.json::<Value>().await.unwrap(), json!({"id": id, "status": "cancelled"}));
+    }
+    assert!(!ann.get("/messages").await.body.contains("Not any more"));
+    let read = world.api(Method::GET, &format!("/messages/{id}"), &token).send().await.unwrap();
+    let etag = read.headers()["etag"].clone();
+    assert_eq!(read.json::<Value>().await.unwrap()["status"], "cancelled");
+    let again = world.api(Method::GET, &format!("/messages/{id}"), &token).header("if-none-match", etag);
+    assert_eq!(again.send().await.unwrap().status(), StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test]
+async fn a_token_sends_what_it_may_and_no_more() {
+    let world = World::start().await;
+    world.user("ann").await;
+    let token = NewToken {
+        sender: "report_task".to_owned(),
+        senders: vec!["order".to_owned()],
+        message_types: Some(vec!["VIEW-NORMAL".to_owned()]),
+        rate: Some(3),
+        ..NewToken::default()
+    };
+    let token = world.token_of(token).await;
+    let send = async |field: &str, value: &str| {
+        let mut body = hello();
+        body[field] = json!(value);
+        let answer = world.api(Method::POST, "/messages", &token).json(&body).send().await.unwrap();
+        let (status, wait) = (answer.status().as_u16(), answer.headers().contains_key("retry-after"));
+        let answer: Value = answer.json().await.unwrap();
+        (status, wait, answer["errors"][0]["pointer"].as_str().unwrap_or_default().to_owned(), answer)
+    };
+    let (status, _, pointer, _) = send("message_type", "ALERT-VIEW").await;
+    assert_eq!((status, pointer.as_str()), (403, "/message_type"));
+    let (status, _, pointer, _) = send("sender", "payroll").await;
+    assert_eq!((status, pointer.as_str()), (403, "/sender"));
+    let (status, _, _, sent) = send("sender", "order").await;
+    assert_eq!(status, 202);
+    let read = world.api(Method::GET, &format!("/messages/{}", sent["id"].as_str().unwrap()), &token);
+    let read: Value = read.send().await.unwrap().json().await.unwrap();
+    assert_eq!(read["sender"], "order");
+    assert!(read["sent_by"].as_str().unwrap().starts_with("token hrld_"), "{read}");
+    assert_eq!(send("message_text", "two").await.0, 202);
+    assert_eq!(send("message_text", "three").await.0, 202);
+    let (status, waits, _, _) = send("message_text", "four").await;
+    assert_eq!((status, waits), (429, true));
+}
+
+#[tokio::test]
+async fn the_description_tells_of_every_request_that_can_be_made() {
+    let world = World::start().await;
+    let token = world.admin_token().await;
+    let described: Value = super::world::http()
+        .get(format!("{}/api/v1/openapi.json", world.url))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(described["openapi"], "3.1.0");
+    let mut many = 0;
+    for (access, path) in herald_web::paths() {
+        if !matches!(access, herald_web::Access::Token | herald_web::Access::Admin) {
+            continue;
+        }
+        for method in [Method::GET, Method::PUT, Method::POST, Method::DELETE] {
+            let address = path
+                .strip_prefix("/api/v1")
+                .unwrap()
+                .replace("{id}", "x")
+                .replace("{code}", "x")
+                .replace("{name}", "x");
+            let answer = world.api(method.clone(), &address, &token).send().await.unwrap();
+            let takes = answer.status() != StatusCode::METHOD_NOT_ALLOWED;
+            let told = described["paths"][path].get(method.as_str().to_lowercase()).is_some();
+            assert_eq!(told, takes, "{method} {path}");
+            many += usize::from(takes);
+        }
+    }
+    let all = described["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len());
+    assert_eq!(all.sum::<usize>(), many, "it tells of nothing else");
+    let page = world.browser().get("/api").await;
+    assert!(page.body.contains("/assets/api.") && page.status == StatusCode::OK, "{}", page.body);
 }

@@ -68,9 +68,9 @@ async fn bad_input_is_named_and_never_our_fault() {
             422,
             "/action_parameters/1",
         ),
-        (format!(r#"{{"instance":{{"a":{}{}}}}}"#, "[".repeat(10_000), "]".repeat(10_000)), 400, ""),
-        (r#"{"message_text": 1e999}"#.to_owned(), 400, ""),
-        (r#"{"message_text": "\ud800"}"#.to_owned(), 400, ""),
+        (format!(r#"{{"instance":{{"a":{}{}}}}}"#, "[".repeat(10_000), "]".repeat(10_000)), 422, "/instance"),
+        (r#"{"message_text": 1e999}"#.to_owned(), 422, "/message_text"),
+        (r#"{"message_text": "\ud800"}"#.to_owned(), 422, "/message_text"),
     ];
     for (body, status, pointer) in cases {
         let case = body.chars().take(120).collect::<String>();

@@ -9,14 +9,13 @@ use herald_jobs::address::Username;
 use herald_jobs::authoring::Authoring;
 use herald_jobs::clock::Clock;
 use herald_jobs::id::MessageId;
-use herald_jobs::message_type::{
-    CompleteOn, DeliveryMethod, ExternalDelivery, Lane, MessageType, OnUnknown, RequiredAction,
-};
+use herald_jobs::message_type::{MessageType, OnUnknown, RequiredAction};
 use herald_jobs::queues::Queues;
 use herald_jobs::seal::{self, KeyRing};
 use herald_jobs::store;
 use herald_jobs::store::users::NewUser;
 use herald_producers::{NewMessage, Producer};
+use herald_web::access::NewToken;
 use herald_web::{App, Settings};
 use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -43,6 +42,7 @@ pub(crate) struct World {
     /// Where the pages are, without a slash at the end.
     pub(crate) url: String,
     pub(crate) stop: CancellationToken,
+    pub(crate) database_url: String,
     _database: servers::Database,
 }
 
@@ -78,7 +78,8 @@ impl World {
         let context =
             herald_workers::Context::new(&database.url, queues.clone(), clock.clone(), options).unwrap();
         tokio::spawn(herald_workers::run(context, stop.clone()));
-        Self { pool, queues, clock, producer, app, keys, redis, url, stop, _database: database }
+        let database_url = database.url.clone();
+        Self { pool, queues, clock, producer, app, keys, redis, url, stop, database_url, _database: database }
     }
 
     /// Adds a user who can log in.
@@ -132,16 +133,33 @@ impl World {
         http().request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(token)
     }
 
+    /// The program over these servers, whatever the test's own environment says.
+    pub(crate) fn command(&self, arguments: &[String]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_herald"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HERALD__DATABASE__URL", &self.database_url)
+            .env("HERALD__REDIS__URL", self.redis.url())
+            .current_dir(env!("CARGO_TARGET_TMPDIR"))
+            .kill_on_drop(true);
+        command
+    }
+
     /// A token that sends as `sender`.
     pub(crate) async fn token(&self, sender: &str, life: Option<TimeDelta>) -> String {
-        herald_web::access::new_api_token(&self.pool, &self.clock, "test", sender, false, life).await.unwrap()
+        self.token_of(NewToken { sender: sender.to_owned(), life, ..NewToken::default() }).await
+    }
+
+    /// A token as it is told to be.
+    pub(crate) async fn token_of(&self, token: NewToken) -> String {
+        let token = NewToken { name: "test".to_owned(), ..token };
+        herald_web::access::new_api_token(&self.pool, &self.clock, token).await.unwrap()
     }
 
     /// A token that may change templates and models.
     pub(crate) async fn admin_token(&self) -> String {
-        herald_web::access::new_api_token(&self.pool, &self.clock, "back office", "erp", true, None)
-            .await
-            .unwrap()
+        self.token_of(NewToken { sender: "erp".to_owned(), admin: true, ..NewToken::default() }).await
     }
 }
 
@@ -167,17 +185,10 @@ pub(crate) fn message_type(code: &str, required_action: RequiredAction, url: Opt
     MessageType {
         code: code.to_owned(),
         description: format!("A {code}"),
-        delivery_method: DeliveryMethod::Queue,
         required_action,
-        expiry_days: None,
-        external_delivery: ExternalDelivery::None,
-        choice_set: None,
         action_url: url.map(str::to_owned),
-        complete_on: CompleteOn::Click,
         on_unknown: OnUnknown::Hold,
-        lane: Lane::Normal,
-        retry_hours: 120,
-        fallback_text: None,
+        ..MessageType::default()
     }
 }
 
@@ -210,6 +221,12 @@ impl Page {
 }
 
 impl Browser {
+    /// The bytes of an answer.
+    pub(crate) async fn bytes(&self, path: &str) -> Vec<u8> {
+        let request = self.http.get(format!("{}{path}", self.url)).header("cookie", self.cookie());
+        request.send().await.unwrap().bytes().await.unwrap().to_vec()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Page {
         self.answer(self.http.get(format!("{}{path}", self.url))).await
     }

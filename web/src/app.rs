@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::access::limit::Attempts;
 use crate::access::password::Passwords;
+use crate::access::rate::Rates;
 use crate::live::{self, Hub};
 
 /// How the web side behaves.
@@ -79,6 +80,7 @@ pub struct Inner {
     pub(crate) destinations: Destinations,
     pub(crate) attempts: Attempts,
     pub(crate) passwords: Passwords,
+    pub(crate) rates: Rates,
     pub(crate) hub: Hub,
     _listening: AbortOnDropHandle<()>,
 }
@@ -110,6 +112,7 @@ impl App {
             destinations,
             attempts: Attempts::default(),
             passwords: Passwords::default(),
+            rates: Rates::default(),
             hub,
             _listening: listening,
         };

@@ -33,6 +33,7 @@ impl Asset {
 pub(crate) struct Assets {
     pub(crate) style: Asset,
     pub(crate) script: Asset,
+    pub(crate) api_script: Asset,
     pub(crate) icon: Asset,
 }
 
@@ -46,6 +47,12 @@ pub(crate) fn all() -> &'static Assets {
             "text/javascript; charset=utf-8",
             include_bytes!("../assets/herald.js"),
         ),
+        api_script: Asset::new(
+            "api",
+            "js",
+            "text/javascript; charset=utf-8",
+            include_bytes!("../assets/api.js"),
+        ),
         icon: Asset::new("icon", "svg", "image/svg+xml", include_bytes!("../assets/icon.svg")),
     });
     &ALL
@@ -53,9 +60,11 @@ pub(crate) fn all() -> &'static Assets {
 
 /// Answers a file.
 pub(crate) async fn get(Path(name): Path<String>) -> Result<Response, PageError> {
-    let Assets { style, script, icon } = all();
-    let asset =
-        [style, script, icon].into_iter().find(|asset| asset.name == name).ok_or(PageError::NotFound)?;
+    let Assets { style, script, api_script, icon } = all();
+    let asset = [style, script, api_script, icon]
+        .into_iter()
+        .find(|asset| asset.name == name)
+        .ok_or(PageError::NotFound)?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(asset.kind)),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),

@@ -46,7 +46,7 @@ pub async fn periodic(job: PeriodicJob, context: Data<Context>) -> Result<(), Fa
     Ok(())
 }
 
-/// Deletes what has outlived its retention: expired view messages, sessions, login links, idempotency keys.
+/// Deletes what has outlived its retention: expired view messages, outputs, sessions, login links, idempotency keys.
 async fn purge(context: &Context) -> Result<String, sqlx::Error> {
     let now = context.clock.now();
     let limit = i64::try_from(PURGE_ROWS).unwrap_or(i64::MAX);
@@ -66,6 +66,16 @@ async fn purge(context: &Context) -> Result<String, sqlx::Error> {
             break;
         }
     }
+    let mut outputs = 0;
+    loop {
+        let purged = store::outputs::purge(&context.pool, now, limit).await?;
+        outputs += purged;
+        if purged < PURGE_ROWS {
+            break;
+        }
+    }
     let sessions = store::access::purge(&mut *context.pool.acquire().await?, now).await?;
-    Ok(format!("purged {messages} messages, {keys} idempotency keys, {sessions} sessions and login links"))
+    Ok(format!(
+        "purged {messages} messages, {keys} idempotency keys, {outputs} outputs, {sessions} sessions and login links"
+    ))
 }

@@ -132,6 +132,7 @@ fn resolve(
         created_at,
         expires_at: kind.expiry_days.map(|days| created_at + TimeDelta::days(days.into())),
         batch_id: job.batch_id,
+        sent_by: job.sent_by,
         copies,
         pushed: true,
         message_type: kind,

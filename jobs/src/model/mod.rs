@@ -21,7 +21,7 @@ const MAX_COLUMNS: usize = 8;
 const MAX_NAME: usize = 60;
 
 /// A table or view that templates may read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// What templates and rules call it.
@@ -43,7 +43,7 @@ pub struct Model {
 }
 
 /// A relation from one model to another by columns of equal values.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamedRelation {
     /// What templates call it.

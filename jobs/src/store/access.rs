@@ -191,6 +191,12 @@ pub struct ApiToken {
     pub name: String,
     /// Who its messages come from.
     pub sender: String,
+    /// Who else they may come from, where they say so.
+    pub senders: Vec<String>,
+    /// The only message types it may send; `None`: any.
+    pub message_types: Option<Vec<String>>,
+    /// Messages a minute at most; `None`: any number.
+    pub rate: Option<i32>,
     /// Whether it may also change templates and models.
     pub admin: bool,
     /// When it was made.
@@ -211,15 +217,19 @@ pub async fn add_api_token(
     token_hash: &[u8],
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into herald.api_token (prefix, token_hash, name, sender, admin, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into herald.api_token (prefix, token_hash, name, sender, admin, created_at, expires_at, senders,
+                                       message_types, rate)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         token.prefix,
         token_hash,
         token.name,
         token.sender,
         token.admin,
         token.created_at,
-        token.expires_at
+        token.expires_at,
+        &token.senders,
+        token.message_types.as_deref(),
+        token.rate
     )
     .execute(executor)
     .await?;
@@ -237,7 +247,8 @@ pub async fn api_token(
 ) -> Result<Option<ApiToken>, sqlx::Error> {
     sqlx::query_as!(
         ApiToken,
-        "select prefix, name, sender, admin, created_at, expires_at, revoked_at from herald.api_token
+        "select prefix, name, sender, senders, message_types, rate, admin, created_at, expires_at, revoked_at
+         from herald.api_token
          where token_hash = $1 and revoked_at is null and (expires_at is null or expires_at > $2)",
         token_hash,
         now
@@ -253,7 +264,8 @@ pub async fn api_token(
 pub async fn api_tokens(executor: impl PgExecutor<'_>) -> Result<Vec<ApiToken>, sqlx::Error> {
     sqlx::query_as!(
         ApiToken,
-        "select prefix, name, sender, admin, created_at, expires_at, revoked_at from herald.api_token order by id desc"
+        "select prefix, name, sender, senders, message_types, rate, admin, created_at, expires_at, revoked_at
+         from herald.api_token order by id desc"
     )
     .fetch_all(executor)
     .await

@@ -1,9 +1,11 @@
 //! Message types and reply choices.
 
 use serde::Serialize;
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
+use super::change::{ChangeError, Expect, Saved, lock};
 use crate::message_type::MessageType;
+use crate::refusal::Refusal;
 
 /// All message types, by code.
 ///
@@ -13,8 +15,45 @@ pub async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<MessageType>, sqlx
     sqlx::query_as!(
         MessageType,
         r#"select code, description, delivery_method, required_action, expiry_days, external_delivery, choice_set,
-                  action_url, complete_on, on_unknown, lane, retry_hours, fallback_text
+                  action_url, complete_on, on_unknown, lane, retry_hours, fallback_text, standard
            from herald.message_type order by code"#
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// The message type with this code.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn get(executor: impl PgExecutor<'_>, code: &str) -> Result<Option<MessageType>, sqlx::Error> {
+    sqlx::query_as!(
+        MessageType,
+        r#"select code, description, delivery_method, required_action, expiry_days, external_delivery, choice_set,
+                  action_url, complete_on, on_unknown, lane, retry_hours, fallback_text, standard
+           from herald.message_type where code = $1"#,
+        code
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// The message types after the code `after`, by code: at most `limit`.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn list(
+    executor: impl PgExecutor<'_>,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<MessageType>, sqlx::Error> {
+    sqlx::query_as!(
+        MessageType,
+        r#"select code, description, delivery_method, required_action, expiry_days, external_delivery, choice_set,
+                  action_url, complete_on, on_unknown, lane, retry_hours, fallback_text, standard
+           from herald.message_type where code > $1 order by code limit $2"#,
+        after,
+        limit
     )
     .fetch_all(executor)
     .await
@@ -45,7 +84,7 @@ pub async fn choices(executor: impl PgExecutor<'_>, sets: &[String]) -> Result<V
     .await
 }
 
-/// Adds a message type, or adjusts the one with this code. Only for set-up from code; the checks are the table's.
+/// Adds a message type, or adjusts the one with this code, without a look at it: the checks are the table's.
 ///
 /// # Errors
 /// The database cannot be reached, or refuses the combination of settings.
@@ -74,4 +113,66 @@ pub async fn put(executor: impl PgExecutor<'_>, kind: &MessageType) -> Result<()
     .execute(executor)
     .await?;
     Ok(())
+}
+
+/// Adds a message type, or adjusts the one of this code. Messages that were sent keep what they have copied.
+///
+/// # Errors
+/// [`ChangeError`]; nothing has changed then.
+pub async fn save(
+    pool: &PgPool,
+    kind: MessageType,
+    expect: &Expect,
+    actor: &str,
+) -> Result<Saved<MessageType>, ChangeError> {
+    kind.validate()?;
+    let mut transaction = pool.begin().await?;
+    lock(&mut transaction, "message_type", &kind.code).await?;
+    let current = get(&mut *transaction, &kind.code).await?;
+    expect.check(current.as_ref())?;
+    put(&mut *transaction, &kind).await.map_err(|error| {
+        match error.as_database_error().and_then(|error| error.constraint()) {
+            Some("message_type_choice_set_fkey") => {
+                Refusal::new("choice_set", "there is no such choice set").into()
+            }
+            _ => ChangeError::from(error),
+        }
+    })?;
+    super::audit::record(&mut *transaction, actor, "type set", &kind.code).await?;
+    transaction.commit().await?;
+    let standard = current.as_ref().is_some_and(|current| current.standard);
+    Ok(Saved { value: MessageType { standard, ..kind }, created: current.is_none() })
+}
+
+/// Deletes a message type. Answers whether there was one.
+///
+/// # Errors
+/// [`ChangeError::Kept`] where it is shipped, or a send that is not in its inbox yet needs it.
+pub async fn remove(pool: &PgPool, code: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
+    let mut transaction = pool.begin().await?;
+    lock(&mut transaction, "message_type", code).await?;
+    let Some(current) = get(&mut *transaction, code).await? else { return Ok(false) };
+    expect.check(Some(&current))?;
+    if current.standard {
+        return Err(ChangeError::Kept(format!(
+            "{code} is shipped with Herald: it can be adjusted, not deleted"
+        )));
+    }
+    if is_awaited(&mut transaction, code).await? {
+        let problem = format!("a message of the type {code} is not in its inbox yet: wait, or drop it");
+        return Err(ChangeError::Kept(problem));
+    }
+    sqlx::query!("delete from herald.message_type where code = $1", code).execute(&mut *transaction).await?;
+    super::audit::record(&mut *transaction, actor, "type remove", code).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+async fn is_awaited(connection: &mut PgConnection, code: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from herald.outbox where payload->'message'->>'message_type' = $1) as "is!""#,
+        code
+    )
+    .fetch_one(connection)
+    .await
 }

@@ -43,6 +43,8 @@ pub struct NewRow {
     pub expires_at: Option<DateTime<Utc>>,
     /// Of a send to many.
     pub batch_id: Option<Uuid>,
+    /// Through what it came in.
+    pub sent_by: Option<String>,
     /// Copies that go out.
     pub copies: Vec<NewCopy>,
     /// The caller pushes the copies' jobs to Redis itself, right after the commit.
@@ -168,8 +170,12 @@ macro_rules! insert_statement {
 }
 
 async fn insert_new(pool: &PgPool, rows: &[&NewRow]) -> Result<(), sqlx::Error> {
-    let is_plain =
-        |row: &NewRow| !row.needs_permit && row.copies.is_empty() && row.made_by == MadeBy::default();
+    let is_plain = |row: &NewRow| {
+        !row.needs_permit
+            && row.copies.is_empty()
+            && row.sent_by.is_none()
+            && row.made_by == MadeBy::default()
+    };
     if rows.iter().all(|row| is_plain(row)) {
         insert_statement!("", "", "", ")", rows,).fetch_one(pool).await?;
         return Ok(());
@@ -194,8 +200,8 @@ async fn insert_new(pool: &PgPool, rows: &[&NewRow]) -> Result<(), sqlx::Error> 
          ), permit as materialized (
              select id from deleted union all select unnest($23::uuid[])
          ), ",
-        ", external_html, template, template_version, template_error",
-        ", $33::text[], $34::text[], $35::int4[], $36::text[]",
+        ", external_html, template, template_version, template_error, sent_by",
+        ", $33::text[], $34::text[], $35::int4[], $36::text[], $37::text[]",
         " where id in (select id from permit)
          ), copied as (
              insert into herald.delivery (id, message_id, channel, address, display_name, mode, lane, state, reason,
@@ -224,7 +230,8 @@ async fn insert_new(pool: &PgPool, rows: &[&NewRow]) -> Result<(), sqlx::Error> 
         made_by!(made_by => made_by.external_html.as_deref()) as &[Option<&str>],
         made_by!(made_by => made_by.template.as_ref().map(|(code, _)| code.as_str())) as &[Option<&str>],
         made_by!(made_by => made_by.template.as_ref().map(|(_, version)| *version)) as &[Option<i32>],
-        made_by!(made_by => made_by.error.as_deref()) as &[Option<&str>]
+        made_by!(made_by => made_by.error.as_deref()) as &[Option<&str>],
+        &rows.iter().map(|row| row.sent_by.as_deref()).collect::<Vec<_>>() as &[Option<&str>]
     )
     .fetch_one(pool)
     .await?;
@@ -274,6 +281,8 @@ pub struct Standing {
     pub template_version: Option<i32>,
     /// Why the texts could not be made: the message holds its type's fallback text.
     pub template_error: Option<String>,
+    /// Through what it came in, as in `role reports` or `token hrld_abcdefgh`; `None`: a program of Herald's own.
+    pub sent_by: Option<String>,
     /// What the recipient answered.
     pub reply_value: Option<String>,
     /// Why it failed.
@@ -295,17 +304,18 @@ pub async fn standing(executor: impl PgExecutor<'_>, id: MessageId) -> Result<Op
         Standing,
         r#"select status as "status!", recipient as "recipient!", message_type as "message_type!",
                   message_text as "message_text!", sender as "sender!", sender_instance, template, template_version,
-                  template_error, reply_value, reason,
+                  template_error, sent_by, reply_value, reason,
                   created_at as "created_at!", seen_at, acted_at
            from (
              select m.status, u.username as recipient, m.message_type, m.message_text, m.sender, m.sender_instance,
-                    m.template, m.template_version, m.template_error, m.reply_value, null::text as reason, m.created_at, m.seen_at, m.acted_at
+                    m.template, m.template_version, m.template_error, m.sent_by, m.reply_value, null::text as reason,
+                    m.created_at, m.seen_at, m.acted_at
              from herald.message m join herald.app_user u on u.id = m.recipient_id where m.id = $1
              union all
              select case when failed_at is null then 'accepted' else 'failed' end, payload->'message'->>'recipient',
                     payload->'message'->>'message_type', coalesce(payload->'message'->>'message_text', ''),
                     payload->'message'->>'sender', payload->'message'->>'sender_instance',
-                    payload->'message'->>'template', null, null, null, reason, accepted_at, null, null
+                    payload->'message'->>'template', null, null, payload->>'sent_by', null, reason, accepted_at, null, null
              from herald.outbox where id = $1
            ) as m limit 1"#,
         id.0

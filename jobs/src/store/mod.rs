@@ -13,10 +13,14 @@ use sqlx::{Connection as _, Executor as _};
 pub use sqlx::{Error, PgPool};
 
 pub mod access;
+pub mod accounts;
 pub mod attachments;
 pub mod audit;
 pub mod bounces;
+pub mod cancelling;
 pub mod catalogue;
+pub mod change;
+pub mod choice_sets;
 pub mod deliveries;
 mod grants;
 pub mod inbox;
@@ -29,8 +33,10 @@ pub mod message_types;
 pub mod messages;
 pub mod models;
 pub mod outbox;
+pub mod outputs;
 pub mod periodic;
 pub mod registry;
+pub mod send_grants;
 pub mod sms_reports;
 pub mod suppressions;
 pub mod users;
@@ -62,6 +68,11 @@ pub fn pool(url: &str, name: &str, size: u32) -> Result<PgPool, sqlx::Error> {
         })
         .after_connect(|connection, _| Box::pin(async move { connection.execute(PLANS).await.map(drop) }))
         .connect_lazy_with(options.application_name(&format!("herald {name}"))))
+}
+
+/// Whether a value holds U+0000, which Postgres keeps in no text.
+pub fn holds_nul(error: &Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("22021")
 }
 
 /// What the database said, for people.

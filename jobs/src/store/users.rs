@@ -63,22 +63,6 @@ pub async fn by_name(executor: impl PgExecutor<'_>, name: &Username) -> Result<O
     Ok(by_names(executor, &[name.to_string()]).await?.pop())
 }
 
-/// All users, by name; `after` continues a page of `limit`.
-///
-/// # Errors
-/// The database cannot be reached.
-pub async fn list(executor: impl PgExecutor<'_>, after: &str, limit: i64) -> Result<Vec<User>, sqlx::Error> {
-    sqlx::query_as!(
-        User,
-        "select id, username, display_name, email, mobile, time_zone, roles, active
-         from herald.app_user where username > $1 order by username limit $2",
-        after,
-        limit
-    )
-    .fetch_all(executor)
-    .await
-}
-
 /// Adds a user, or changes the one of this name. Answers the key.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ pub(crate) mod form;
 pub(crate) mod limit;
 pub(crate) mod password;
 pub(crate) mod peer;
+pub(crate) mod rate;
 pub(crate) mod session;
 pub(crate) mod token;
 
@@ -37,29 +38,43 @@ pub async fn new_login_link(
     Ok(link)
 }
 
-/// Makes a token for the API, whose messages come from `sender`, and which may change templates and models if it is an `admin`; without
-/// a `life` it lasts until it is revoked. Answers the token itself, which is stored nowhere.
+/// What a token for the API is to be.
+#[derive(Clone, Debug, Default)]
+pub struct NewToken {
+    /// What it is for, as lists show it.
+    pub name: String,
+    /// Who its messages come from.
+    pub sender: String,
+    /// Who else they may come from, where they say so.
+    pub senders: Vec<String>,
+    /// The only message types it may send; `None`: any.
+    pub message_types: Option<Vec<String>>,
+    /// Messages a minute at most; `None`: any number.
+    pub rate: Option<i32>,
+    /// May also maintain message types, users, templates and models.
+    pub admin: bool,
+    /// How long it lasts; `None`: until it is revoked.
+    pub life: Option<TimeDelta>,
+}
+
+/// Makes a token for the API. Answers the token itself, which is stored nowhere.
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn new_api_token(
-    pool: &PgPool,
-    clock: &Clock,
-    name: &str,
-    sender: &str,
-    admin: bool,
-    life: Option<TimeDelta>,
-) -> Result<String, store::Error> {
+pub async fn new_api_token(pool: &PgPool, clock: &Clock, token: NewToken) -> Result<String, store::Error> {
     let now = clock.now();
     let prefix = format!("{}{}", token::API_MARK, token::letters(8));
     let secret = format!("{prefix}_{}", token::random());
     let known = ApiToken {
         prefix,
-        name: name.to_owned(),
-        sender: sender.to_owned(),
-        admin,
+        name: token.name,
+        sender: token.sender,
+        senders: token.senders,
+        message_types: token.message_types,
+        rate: token.rate,
+        admin: token.admin,
         created_at: now,
-        expires_at: life.map(|life| now + life),
+        expires_at: token.life.map(|life| now + life),
         revoked_at: None,
     };
     store::access::add_api_token(pool, &known, &token::hash(&secret)).await?;

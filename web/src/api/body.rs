@@ -8,6 +8,7 @@ use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
 use super::problem::{self, Problem};
+use super::sentence;
 use crate::app::App;
 
 /// A JSON body.
@@ -34,7 +35,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+/// Reads JSON, refused as a body is.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     // Serde would read a list as the fields of an object, in their order.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(problem::invalid(String::new(), "must be an object, not a list".to_owned()));
@@ -43,12 +45,19 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let at = pointer(error.path());
         let inner = error.into_inner();
+        let said = without_place(&inner.to_string());
         if !inner.is_data() {
-            return problem::unreadable(inner.to_string());
+            return match sentence::of_values(&said) {
+                // The whole field is too deep, not what stands at its bottom.
+                Some(problem) if said.starts_with("recursion") => {
+                    problem::invalid(first_step(&at), problem.to_owned())
+                }
+                Some(problem) if !at.is_empty() => problem::invalid(at, problem.to_owned()),
+                _ => problem::unreadable(inner.to_string()),
+            };
         }
-        let said = inner.to_string();
         let missing = named(&said).filter(|name| !at.ends_with(name.as_str())).unwrap_or_default();
-        problem::invalid(format!("{at}{missing}"), said)
+        problem::invalid(format!("{at}{missing}"), sentence::of_types(&said))
     })?;
     reader.end().map_err(|error| problem::unreadable(error.to_string()))?;
     refuse_nul(body)?;
@@ -68,6 +77,15 @@ fn pointer(path: &Path) -> String {
 
 fn step(key: &str) -> String {
     format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+/// What the parser says, without the line and column where it says it.
+fn without_place(said: &str) -> String {
+    said.rsplit_once(" at line ").map_or(said, |(said, _)| said).to_owned()
+}
+
+fn first_step(pointer: &str) -> String {
+    pointer.split('/').take(2).collect::<Vec<_>>().join("/")
 }
 
 /// The field that serde names for being absent, unknown or twice there.
@@ -151,9 +169,12 @@ mod tests {
             (&format!("{{{whole},\"instance\":{{\"a\":[1,\"\\u0000\"]}}}}"), 422, "/instance/a/1"),
             (
                 &format!("{{{whole},\"instance\":{{\"a\":{}1{}}}}}", "[".repeat(5_000), "]".repeat(5_000)),
-                400,
-                "none",
+                422,
+                "/instance",
             ),
+            (&format!("{{{whole},\"instance\":{{\"a\":1e999}}}}"), 422, "/instance/a"),
+            (r#"{"recipient":"\ud800"}"#, 422, "/recipient"),
+            (r#"{"recipient":"ann"#, 400, "none"),
         ] {
             assert_eq!(refusal(body), (status, pointer.to_owned()), "{}", &body[..body.len().min(150)]);
         }

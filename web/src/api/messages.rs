@@ -9,20 +9,24 @@ use herald_jobs::id::MessageId;
 use herald_jobs::store;
 use herald_jobs::store::deliveries::Delivery;
 use herald_jobs::store::messages::Standing;
-use herald_producers::{NewContact, NewMessage, Sent};
+use herald_producers::{NewContact, NewMessage};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::body::JsonBody;
 use super::problem::{self, Problem};
 use super::token::Caller;
+use super::{sending, version};
 use crate::app::App;
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// What was accepted.
-#[derive(Serialize)]
-struct Accepted {
+/// What was accepted, or cancelled.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Accepted {
+    /// The message's id.
     id: MessageId,
+    /// `accepted` or `cancelled`.
     status: &'static str,
 }
 
@@ -31,26 +35,14 @@ pub(crate) async fn send(
     State(app): State<App>,
     Extension(Caller(token)): Extension<Caller>,
     headers: HeaderMap,
-    JsonBody(mut message): JsonBody<NewMessage>,
+    JsonBody(message): JsonBody<NewMessage>,
 ) -> Result<Response, Problem> {
-    if message.sender.is_empty() {
-        message.sender.clone_from(&token.sender);
-    } else if message.sender != token.sender {
-        return Err(problem::forbidden(
-            "/sender".to_owned(),
-            format!("this token sends as {}; leave sender out", token.sender),
-        ));
-    }
-    let sent = match headers.get("idempotency-key") {
-        None => Sent { id: app.producer.send(message).await?, replayed: false },
-        Some(key) => {
-            let key = key.to_str().map_err(|_| problem::bad_header("Idempotency-Key must be plain ASCII"))?;
-            app.producer.send_once(message, key).await?
-        }
-    };
-    let location = format!("/api/v1/messages/{}", sent.id);
+    let key = headers.get("idempotency-key").map(HeaderValue::to_str).transpose();
+    let key = key.map_err(|_| problem::bad_header("Idempotency-Key must be plain ASCII"))?;
+    let sent = sending::send(&app, &token, message, key).await?;
     let body = Json(Accepted { id: sent.id, status: "accepted" });
-    let mut response = (StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response();
+    let headers = [(header::LOCATION, sending::location(sent.id))];
+    let mut response = (StatusCode::ACCEPTED, headers, body).into_response();
     if sent.replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
@@ -58,9 +50,11 @@ pub(crate) async fn send(
 }
 
 /// A message as its sender sees it.
-#[derive(Serialize)]
-struct Message {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Message {
+    /// Its id.
     id: MessageId,
+    /// `accepted`, `failed` (an operator looks at it), `pending`, `acted`, `cancelled` or `withdrawn`.
     status: String,
     recipient: String,
     message_type: String,
@@ -71,6 +65,8 @@ struct Message {
     template: Option<String>,
     template_version: Option<i32>,
     template_error: Option<String>,
+    /// Through what it came in.
+    sent_by: Option<String>,
     reply_value: Option<String>,
     /// Why it failed.
     reason: Option<String>,
@@ -84,9 +80,10 @@ pub(crate) async fn read(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Result<Json<impl Serialize>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let (id, it) = own(&app, &caller, &id).await?;
-    Ok(Json(Message {
+    let message = Message {
         id,
         status: it.status,
         recipient: it.recipient,
@@ -97,16 +94,18 @@ pub(crate) async fn read(
         template: it.template,
         template_version: it.template_version,
         template_error: it.template_error,
+        sent_by: it.sent_by,
         reply_value: it.reply_value,
         reason: it.reason,
         created_at: it.created_at,
         seen_at: it.seen_at,
         acted_at: it.acted_at,
-    }))
+    };
+    version::tagged(&headers, &message)
 }
 
 /// A copy as the sender sees it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Copy {
     id: String,
     channel: &'static str,
@@ -136,8 +135,8 @@ impl From<Delivery> for Copy {
 }
 
 /// The copies of a message.
-#[derive(Serialize)]
-struct Copies {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Copies {
     deliveries: Vec<Copy>,
 }
 
@@ -161,15 +160,26 @@ pub(crate) async fn add_recipient(
 ) -> Result<Response, Problem> {
     let (id, _) = own(&app, &caller, &id).await?;
     app.producer.add_recipient(id, &contact).await?;
-    let location = format!("/api/v1/messages/{id}/deliveries");
+    let location = format!("{}/deliveries", sending::location(id));
     let body = Json(Accepted { id, status: "accepted" });
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response())
+}
+
+/// POST /api/v1/messages/{id}/cancel: takes it back while it waits, with its copies that have not gone out. Twice is as good as once.
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<Accepted>, Problem> {
+    let (id, _) = own(&app, &caller, &id).await?;
+    app.producer.cancel(id).await?;
+    Ok(Json(Accepted { id, status: "cancelled" }))
 }
 
 /// A message of the caller's own sender. Others' do not exist for it.
 async fn own(app: &App, Caller(token): &Caller, id: &str) -> Result<(MessageId, Standing), Problem> {
     let id: MessageId = id.parse().map_err(|_| problem::not_found())?;
     let standing = app.producer.standing(id).await?;
-    let own = standing.filter(|standing| standing.sender == token.sender);
+    let own = standing.filter(|standing| sending::is_sender(token, &standing.sender));
     own.map(|standing| (id, standing)).ok_or_else(problem::not_found)
 }

@@ -1,10 +1,20 @@
 //! The API for programs, under `/api/v1`. What is refused is told as a problem document (RFC 9457).
 
+pub(crate) mod batch;
 mod body;
 pub(crate) mod bounces;
+pub(crate) mod choices;
+mod lines;
+pub(crate) mod message_types;
 pub(crate) mod messages;
 pub(crate) mod models;
+pub(crate) mod openapi;
+mod page;
 pub(crate) mod problem;
+mod sending;
+mod sentence;
 pub(crate) mod sms_reports;
 pub(crate) mod templates;
 pub(crate) mod token;
+pub(crate) mod users;
+mod version;

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use herald_jobs::model::{Model, Table};
 use herald_jobs::store;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::body::JsonBody;
@@ -13,8 +14,8 @@ use super::token::Caller;
 use crate::app::App;
 
 /// All models.
-#[derive(Serialize)]
-struct Models {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Models {
     models: Vec<Model>,
 }
 
@@ -25,21 +26,22 @@ pub(crate) async fn list(State(app): State<App>) -> Result<Json<impl Serialize>,
 }
 
 /// A model, and what templates can name.
-#[derive(Serialize)]
-struct Shown {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ModelShown")]
+pub(crate) struct Shown {
     #[serde(flatten)]
     model: Model,
     fields: Vec<Field>,
     related: Vec<Related>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Field {
     name: String,
     sql_type: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Related {
     names: Vec<String>,
     model: String,

@@ -1,6 +1,7 @@
 //! Problem documents (RFC 9457): what was wrong, and with which field.
 
 use std::any::Any;
+use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,19 +9,22 @@ use herald_jobs::authoring::AuthoringError;
 use herald_jobs::group_commit::is_outage;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store;
+use herald_jobs::store::change::ChangeError;
 use herald_jobs::store::models::RegisterError;
 use herald_producers::SendError;
 use herald_producers::bounce::ReceiveError;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::log_panic;
 
 /// What a program is told when its request is refused.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub(crate) struct Problem(Box<Document>);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
 struct Document {
     /// Names the kind of problem for good: programs may rely on it.
     #[serde(rename = "type")]
@@ -32,11 +36,11 @@ struct Document {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
     #[serde(skip)]
-    header: Option<(HeaderName, &'static str)>,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 /// One field that cannot be accepted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct FieldError {
     /// Where in the body (RFC 6901); empty: the body as a whole.
     pointer: String,
@@ -61,7 +65,7 @@ impl Problem {
     }
 
     fn header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.0.header = Some((name, value));
+        self.0.header = Some((name, HeaderValue::from_static(value)));
         self
     }
 
@@ -95,6 +99,11 @@ pub(crate) fn same_name(field: &str, said: &mut String, name: String) -> Result<
     Ok(())
 }
 
+/// The part of the address after the question mark is not as it should be.
+pub(crate) fn bad_query(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad-query", "The query of the address is not valid").detail(detail)
+}
+
 /// A header is not as it should be.
 pub(crate) fn bad_header(detail: &'static str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "bad-header", "A header is not valid").detail(detail)
@@ -105,6 +114,14 @@ pub(crate) fn forbidden(pointer: String, detail: String) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "forbidden", "This token may not do that")
         .detail(detail.clone())
         .at(pointer, detail)
+}
+
+/// The token has sent as much as it may for now.
+pub(crate) fn too_many(rate: i32, wait: Duration) -> Problem {
+    let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate", "This token has sent too much")
+        .detail(format!("It may send {rate} messages a minute."));
+    problem.0.header = Some((header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1)));
+    problem
 }
 
 /// There is no such thing, or it is another sender's.
@@ -149,6 +166,11 @@ pub(crate) fn not_json() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body must be application/json")
 }
 
+/// The body is said to be something else than lines of JSON.
+pub(crate) fn not_lines() -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body must be application/x-ndjson")
+}
+
 /// No token, or one that is not good.
 pub(crate) fn unauthorised(given: bool) -> Problem {
     let challenge =
@@ -182,6 +204,22 @@ impl From<Refusal> for Problem {
                     .detail(refusal.problem)
             }
             _ => invalid(refusal.pointer(), refusal.problem),
+        }
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Refused(refusal) => refusal.into(),
+            ChangeError::Kept(why) => {
+                Self::new(StatusCode::CONFLICT, "kept", "It cannot be deleted").detail(why)
+            }
+            ChangeError::Unexpected(why) => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "version", "It is not what was expected")
+                    .detail(why)
+            }
+            ChangeError::Database(error) => error.into(),
         }
     }
 }
@@ -222,6 +260,9 @@ impl From<SendError> for Problem {
                 Self::new(StatusCode::CONFLICT, "key-taken", "The Idempotency-Key stands for another message")
                     .detail(format!("Message {id} was sent with this key."))
             }
+            SendError::TooLate(why) => {
+                Self::new(StatusCode::CONFLICT, "too-late", "The message does not wait any more").detail(why)
+            }
             SendError::KeyBusy => {
                 Self::new(StatusCode::CONFLICT, "key-busy", "A send with this Idempotency-Key is under way")
                     .header(header::RETRY_AFTER, "2")
@@ -254,7 +295,10 @@ impl From<ReceiveError> for Problem {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
-        if is_outage(&error) {
+        // There is nothing of such a name.
+        if store::holds_nul(&error) {
+            not_found()
+        } else if is_outage(&error) {
             tracing::warn!("The database did not answer the API: {error}");
             unavailable()
         } else {
@@ -272,7 +316,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some((name, value)) = self.0.header {
-            headers.insert(name, HeaderValue::from_static(value));
+            headers.insert(name, value);
         }
         response
     }

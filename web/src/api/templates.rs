@@ -5,6 +5,7 @@ use axum::{Extension, Json};
 use herald_jobs::authoring::{Preview, Sample};
 use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::store;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -14,8 +15,8 @@ use super::token::Caller;
 use crate::app::App;
 
 /// All templates.
-#[derive(Serialize)]
-struct Templates {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Templates {
     templates: Vec<MessageTemplate>,
 }
 
@@ -50,7 +51,7 @@ pub(crate) async fn put(
 }
 
 /// What a template is previewed on: a record of its model, or fields.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PreviewRequest {
     /// Instead of the saved one.

@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::Html;
 use axum_extra::extract::CookieJar;
 use herald_jobs::store;
+use herald_jobs::store::outputs::Output;
 use uuid::Uuid;
 
 use super::answer;
@@ -20,6 +21,8 @@ use crate::error::PageError;
 struct MessagePage {
     shell: Shell,
     row: Row,
+    /// What can be fetched.
+    outputs: Vec<Output>,
     /// How it stands, once it is no longer pending.
     settled: Option<String>,
 }
@@ -41,7 +44,8 @@ pub(crate) async fn show(
     }
     let settled = (standing.status != "pending")
         .then(|| answer::settled(&message, &standing, &choices, now, &login).words());
+    let outputs = store::outputs::of_owner(&app.pool, user, (None, Some(id)), now).await?;
     let shell = shell(&app, &login, &jar, Place::Elsewhere).await?;
     let row = Row::whole(&app, &login, message, &choices);
-    Ok(Html(MessagePage { shell, row, settled }.render()?))
+    Ok(Html(MessagePage { shell, row, outputs, settled }.render()?))
 }

@@ -2,12 +2,14 @@
 
 pub(crate) mod action;
 mod answer;
+pub(crate) mod api;
 pub(crate) mod dashboard;
 pub(crate) mod link;
 pub(crate) mod list;
 pub(crate) mod login;
 pub(crate) mod message;
 pub(crate) mod notice;
+pub(crate) mod output;
 mod row;
 mod shell;
 mod when;
