@@ -6,6 +6,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use herald_producers::bounce::{self, Received};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{self, Problem};
@@ -19,12 +20,13 @@ pub(crate) struct Envelope {
     recipient: Option<String>,
 }
 
-/// What became of it.
-#[derive(Serialize)]
-struct Answer {
-    /// `failed`, `noted`, `known` or `ignored`.
-    outcome: &'static str,
-    detail: String,
+/// What became of a report.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Answer {
+    /// `failed`, `noted`, `known` or `ignored`; of SMS also `delivered`, `stopped` or `started`.
+    pub(crate) outcome: &'static str,
+    /// The same in a sentence.
+    pub(crate) detail: String,
 }
 
 /// POST /api/v1/bounces: one bounce mail as it is. Also what is ignored is answered with 200: it need not come again.
@@ -33,7 +35,7 @@ pub(crate) async fn receive(
     envelope: Result<Query<Envelope>, QueryRejection>,
     headers: HeaderMap,
     mail: Result<Bytes, BytesRejection>,
-) -> Result<Json<impl Serialize>, Problem> {
+) -> Result<Json<Answer>, Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if !["message/rfc822", "message/global"].iter().any(|mail| mail.eq_ignore_ascii_case(essence)) {

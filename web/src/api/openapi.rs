@@ -17,6 +17,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::batch::{LONGEST_KEY, LineAnswer};
+use super::bounces::Answer;
 use super::messages::{Accepted, Copies, Message};
 use super::models::{Models, Shown};
 use super::page::{Listed, MOST};
@@ -96,6 +97,17 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
             .answers::<Accepted>(of, 202, JSON, "Accepted. The same contact twice gets one copy."),
         Operation::new("post", "/api/v1/messages/{id}/cancel", "Cancels it while it waits, with its copies")
             .answers::<Accepted>(of, 200, JSON, "Cancelled, now or before."),
+        Operation::new("post", "/api/v1/bounces", "Takes a bounce mail")
+            .parameter("recipient", "query", &json!({"type": "string"}), "The address that it came to.")
+            .takes::<String>(of, "message/rfc822", &json!("From: MAILER-DAEMON@example.com"))
+            .answers::<Answer>(of, 200, JSON, "What became of it."),
+        Operation::new(
+            "post",
+            "/api/v1/sms/reports",
+            "Takes a report of the SMS provider, signed instead of with a token",
+        )
+        .takes::<Map<String, Value>>(of, JSON, &json!({"id": "SM1", "status": "delivered"}))
+        .answers::<Answer>(of, 200, JSON, "What became of it."),
         Operation::new("get", "/api/v1/models", "Lists the models").answers::<Models>(
             of,
             200,

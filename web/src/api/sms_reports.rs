@@ -5,8 +5,8 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use herald_producers::sms_report::{self, Received, ReportError};
-use serde_json::{Value, json};
 
+use super::bounces::Answer;
 use super::problem::{self, Problem};
 use crate::app::App;
 
@@ -15,7 +15,7 @@ pub(crate) async fn receive(
     State(app): State<App>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Answer>, Problem> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let received = sms_report::receive(&app.pool, &app.settings.keys, header, &body, app.clock.now()).await;
     let received = received.map_err(|error| match error {
@@ -34,5 +34,5 @@ pub(crate) async fn receive(
         Received::Started(_) => "started",
         Received::Ignored(_) => "ignored",
     };
-    Ok(Json(json!({ "outcome": outcome, "detail": received.to_string() })))
+    Ok(Json(Answer { outcome, detail: received.to_string() }))
 }
