@@ -237,7 +237,10 @@ begin
             end if;
             position := position + 1;
         end loop;
-        select nullif(jsonb_agg(jsonb_build_object('contact_reference', e->>'contact_reference',
+        -- Numbers in their one form, as the other ways in have them: the key of a send stands for the same request.
+        select nullif(jsonb_agg(jsonb_build_object('contact_reference', case herald.contact_channel(btrim(e->>'contact_reference'))
+                                                       when 'sms' then regexp_replace(btrim(e->>'contact_reference'), '[ .()-]', '', 'g')
+                                                       else e->>'contact_reference' end,
                                                    'email_mode', coalesce(e->>'email_mode', 'To'))), '[]')
             into recipients from jsonb_array_elements(recipients) e;
     end if;

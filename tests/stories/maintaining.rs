@@ -45,7 +45,7 @@ async fn c04_message_types_are_maintained_on_the_command_line() {
         made,
         json!({"code": "PO-AUTH", "description": "To approve", "delivery_method": "alert", "required_action": "action",
                "expiry_days": null, "external_delivery": "both", "choice_set": null, "action_url": "/po?id=",
-               "complete_on": "click", "on_unknown": "retry_once", "lane": "alert", "fallback_text": "Look.", "standard": false})
+               "complete_on": "click", "on_unknown": "retry_once", "lane": "alert", "retry_hours": 120, "fallback_text": "Look.", "standard": false})
     );
     story
         .say(&[
