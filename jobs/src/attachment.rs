@@ -115,6 +115,11 @@ impl NewAttachment {
 }
 
 impl Limits {
+    /// Whether so many bytes may be attached.
+    pub fn allows(&self, bytes: usize) -> bool {
+        u64::try_from(bytes).is_ok_and(|bytes| bytes <= self.total)
+    }
+
     /// Whether all of these files may be attached, and are there. Files are looked at, not read.
     ///
     /// # Errors
@@ -147,11 +152,7 @@ impl Limits {
         let file = tokio::fs::File::open(&place).await.map_err(unreadable)?;
         let mut bytes = Vec::new();
         file.take(self.total + 1).read_to_end(&mut bytes).await.map_err(unreadable)?;
-        if u64::try_from(bytes.len()).is_ok_and(|size| size <= self.total) {
-            Ok(bytes)
-        } else {
-            Err(format!("is larger than {} bytes", self.total))
-        }
+        if self.allows(bytes.len()) { Ok(bytes) } else { Err(format!("is larger than {} bytes", self.total)) }
     }
 
     /// Where a file really is, and its size in bytes. What leads out of the directory is not told from what is not there.

@@ -179,22 +179,20 @@ impl NewMessage {
         if self.recipients.len() > MAX_CONTACTS {
             return refuse("recipients", format!("has more than {MAX_CONTACTS} entries"));
         }
-        self.contacts()?;
+        self.check_contacts()?;
         self.files()?;
         Ok(self)
     }
 
-    /// The outside contacts in valid form.
-    ///
-    /// # Errors
     /// Names the contact that is not valid by its position.
-    pub fn contacts(&self) -> Result<Vec<Contact>, Refusal> {
+    fn check_contacts(&self) -> Result<(), Refusal> {
         let named = |(position, contact): (usize, &NewContact)| {
-            contact.parse().map_err(|refusal| {
+            let within = |refusal: Refusal| {
                 Refusal::new(format!("recipients/{position}/{}", refusal.field), refusal.problem)
-            })
+            };
+            contact.parse().map(drop).map_err(within)
         };
-        self.recipients.iter().enumerate().map(named).collect()
+        self.recipients.iter().enumerate().try_for_each(named)
     }
 
     /// The attached files in valid form.

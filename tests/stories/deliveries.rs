@@ -1,6 +1,7 @@
 //! `herald delivery`: what operators see of the ledger of copies, and do to it.
 
 use std::process::Output;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use herald::catcher::{Behaviour, Deed, Phase, When};
@@ -10,7 +11,7 @@ use herald_jobs::message_type::ExternalDelivery;
 use herald_jobs::store;
 use herald_jobs::store::deliveries::Delivery;
 use herald_jobs::store::ledger;
-use herald_producers::{MessageId, NewMessage};
+use herald_producers::{MessageId, NewContact, NewMessage, SendError};
 
 use crate::support::eventually;
 use crate::support::herald::{Story, message};
@@ -174,4 +175,27 @@ async fn unknown_and_suppressed_copies_may_be_retried_once_at_a_time() {
     }
     assert!(ledger::cancel(&story.pool, id, later).await.unwrap());
     assert!(!ledger::cancel(&story.pool, id, later).await.unwrap());
+}
+
+#[tokio::test]
+async fn c13_a_message_that_was_cancelled_while_a_copy_was_sent_is_not_tried_again() {
+    let story = begin().await;
+    let catcher = story.mail_catcher().await;
+    let later = Behaviour::default()
+        .and(Phase::Dot, Deed::Delay(Duration::from_millis(500)), When::First(1))
+        .and(Phase::Dot, Deed::answer(451, "Later"), When::First(1));
+    catcher.set_behaviour(later);
+    let workers = story.work().await;
+    let id = story.producer.send(message("ann", "MAIL", "x")).await.unwrap();
+    let state = async || story.copies(id).await.pop().map(|copy| copy.state);
+    eventually("the copy to be under way", async || state().await == Some(DeliveryState::Sending)).await;
+    assert!(story.producer.cancel(id).await.unwrap());
+    eventually("the attempt to end", async || state().await == Some(DeliveryState::Pending)).await;
+    story.clock.advance(TimeDelta::hours(1));
+    eventually("the copy to be cancelled", async || state().await == Some(DeliveryState::Cancelled)).await;
+    assert_eq!(catcher.mailbox().taken(), 0);
+    let contact = NewContact { contact_reference: "late@example.com".into(), email_mode: "To".into() };
+    let refused = story.producer.add_recipient(id, &contact).await.unwrap_err();
+    assert!(matches!(refused, SendError::TooLate(_)), "{refused}");
+    workers.stop().await;
 }

@@ -5,6 +5,7 @@ use herald_jobs::deliver::DeliveryState;
 use herald_jobs::message_type::ExternalDelivery;
 use herald_producers::{MessageId, NewContact, NewMessage, SendError};
 use sqlx::Row as _;
+use uuid::Uuid;
 
 use crate::support::eventually;
 use crate::support::herald::{Story, message};
@@ -288,5 +289,27 @@ async fn what_comes_in_behind_the_door_is_harmless_in_the_mail() {
     }
     let tried = catcher.mailbox().attempts();
     assert!(tried.iter().all(|attempt| attempt.to == "ann@example.com"), "{tried:?}");
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn a_contact_that_only_sql_takes_costs_nobody_else_the_message() {
+    let story = Story::begin().await;
+    let workers = story.work().await;
+    let id: Uuid = sqlx::query_scalar(
+        r#"select herald.send_message('ann', 'x', 'VIEW-NORMAL', 'report', '7',
+               recipients => '[{"contact_reference": "hana@xn--0.example"}, {"contact_reference": "ok@example.com"}]')"#,
+    )
+    .fetch_one(&story.pool)
+    .await
+    .unwrap();
+    eventually("the inbox", async || story.delivered().await.contains(&id)).await;
+    let copies = story.copies(MessageId(id)).await;
+    let bad = copies.iter().find(|copy| copy.address == "hana@xn--0.example").unwrap();
+    assert_eq!(
+        (bad.state, bad.reason.as_deref()),
+        (DeliveryState::Suppressed, Some("the address cannot be written to"))
+    );
+    assert_eq!(copies.len(), 2);
     workers.stop().await;
 }

@@ -73,7 +73,7 @@ impl Reported {
             _ => None,
         };
         let now = self.story.clock.now();
-        sms_report::receive(&self.story.pool, &self.keys, header, body.as_bytes(), now).await
+        sms_report::receive(&self.story.pool, &self.keys, header, (None, body.as_bytes()), now).await
     }
 }
 

@@ -91,7 +91,7 @@ pub async fn email(job: DeliverJob, context: Data<DeliverContext>) -> Result<(),
     };
     let started_at = context.clock.now() - TimeDelta::from_std(started.elapsed()).unwrap_or_default();
     let verdict = tokio::select! {
-        verdict = attempt(&copy, settings, ahead, &context) => verdict,
+        verdict = attempt(&copy, settings, (started, ahead), &context) => verdict,
         never = keep_lease(&copy, &context) => never,
     };
     record(&copy, verdict, started_at, &context).await
@@ -101,7 +101,7 @@ pub async fn email(job: DeliverJob, context: Data<DeliverContext>) -> Result<(),
 async fn attempt(
     copy: &Claimed,
     settings: &MailSettings,
-    mut ahead: Option<OwnedSemaphorePermit>,
+    (claimed, mut ahead): (Instant, Option<OwnedSemaphorePermit>),
     context: &DeliverContext,
 ) -> Verdict {
     let domain = context.domain.as_deref().unwrap_or(settings.from.domain());
@@ -119,7 +119,6 @@ async fn attempt(
         Ok(from) => from,
         Err(error) => return Verdict::Fault(Fault::new(FaultKind::Settings, error.to_string())),
     };
-    let claimed = Instant::now();
     loop {
         let mut lent = match context.sessions.get(&settings.server).await {
             Ok(lent) => lent,

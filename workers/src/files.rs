@@ -1,5 +1,7 @@
 //! The files that a mail carries.
 
+use std::time::Duration;
+
 use herald_jobs::attachment::{Attachment, Limits, Source};
 use herald_jobs::store;
 use herald_jobs::store::deliveries::Claimed;
@@ -7,6 +9,9 @@ use sqlx::PgPool;
 
 /// From this attempt on a mail goes without a file that cannot be read. Before, it waits: a share that is not mounted comes back.
 const GOES_WITHOUT: i32 = 3;
+
+/// How long reading one file may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a mail carries, and what it should have.
 #[derive(Debug, Default)]
@@ -48,9 +53,15 @@ pub(crate) async fn of(pool: &PgPool, copy: &Claimed, limits: &Limits) -> Result
     for Attachment { name, content_type, source } in attachments {
         let content = match source {
             Source::Bytes(bytes) => Ok(bytes),
-            Source::File(path) => limits.read(&path).await,
+            // A share that hangs says nothing at all.
+            Source::File(path) => tokio::time::timeout(PATIENCE, limits.read(&path))
+                .await
+                .unwrap_or_else(|_| Err(format!("could not be read within {} s", PATIENCE.as_secs()))),
         };
         match content {
+            Ok(content) if copy.attempts >= GOES_WITHOUT && !limits.allows(total + content.len()) => {
+                files.missing.push((name, format!("has grown to {} bytes", content.len())));
+            }
             Ok(content) => {
                 total += content.len();
                 files.there.push(File { name, content_type, content });
@@ -61,7 +72,7 @@ pub(crate) async fn of(pool: &PgPool, copy: &Claimed, limits: &Limits) -> Result
             Err(why) => files.missing.push((name, why)),
         }
     }
-    if u64::try_from(total).is_ok_and(|total| total > limits.total) {
+    if !limits.allows(total) {
         return Err(format!("The files have grown to {total} bytes; at most {} go.", limits.total));
     }
     Ok(files)

@@ -111,7 +111,7 @@ impl Commit for Ledger {
         let mut claimed = loop {
             match deliveries::record_and_claim(&self.pool, &records, &claims, lease).await {
                 Err(error) if is_outage(&error) && begun.elapsed() < PATIENCE => {
-                    tracing::info!("Tries again to record {} e-mails: {error}", records.len());
+                    tracing::info!("Tries again to record {} attempts: {error}", records.len());
                     tokio::time::sleep(PAUSE).await;
                 }
                 claimed => break claimed?,

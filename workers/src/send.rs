@@ -13,11 +13,12 @@ use herald_jobs::group_commit::{self, Commit};
 use herald_jobs::id::DeliveryId;
 use herald_jobs::message_template::Texts;
 use herald_jobs::message_type::{ExternalDelivery, Lane, MessageType};
-use herald_jobs::send::{NewMessage, Origin, SendJob};
+use herald_jobs::send::{NewContact, NewMessage, Origin, SendJob};
 use herald_jobs::store;
 use herald_jobs::store::messages::{MadeBy, NewCopy, NewRow};
 use herald_jobs::store::users::User;
 use herald_producers::directory::Directory;
+use herald_producers::numbers;
 use herald_producers::push::Pusher;
 use herald_queue::{Batch, DeadDecision, DeadJob, Failure, Outcome};
 use sqlx::PgPool;
@@ -115,7 +116,7 @@ fn resolve(
     }
     let created_at = DateTime::from_timestamp_millis(job.accepted_at)
         .ok_or_else(|| Failure::dead("accepted_at: is no time".to_owned()))?;
-    let copies = copies(&message, &kind, user, now).map_err(|refusal| Failure::dead(refusal.to_string()))?;
+    let copies = copies(&message, &kind, user, now);
     let (texts, made_by) = texts(&message, made, &kind, job.id)?;
     Ok(NewRow {
         id: job.id,
@@ -189,12 +190,7 @@ fn fallback(message: &NewMessage, kind: &MessageType) -> String {
     })
 }
 
-fn copies(
-    message: &NewMessage,
-    kind: &MessageType,
-    user: &User,
-    now: DateTime<Utc>,
-) -> Result<Vec<NewCopy>, herald_jobs::refusal::Refusal> {
+fn copies(message: &NewMessage, kind: &MessageType, user: &User, now: DateTime<Utc>) -> Vec<NewCopy> {
     let mut copies = Vec::new();
     let mut own = |channel: Channel, address: Option<&String>, missing: &'static str| {
         copies.push(NewCopy {
@@ -213,17 +209,35 @@ fn copies(
         own(Channel::Email, email.as_ref(), "the user has no e-mail address");
     }
     if matches!(kind.external_delivery, ExternalDelivery::Sms | ExternalDelivery::Both) {
-        own(Channel::Sms, user.mobile.as_ref(), "the user has no mobile number");
+        let mobile = user.mobile.as_ref().map(|text| one_number(text));
+        own(Channel::Sms, mobile.as_ref(), "the user has no mobile number");
     }
-    copies.extend(message.contacts()?.into_iter().map(|contact| NewCopy {
+    copies.extend(message.recipients.iter().map(|contact| of_contact(contact, now)));
+    copies
+}
+
+/// What SQL let through although nobody can write to it costs that contact the copy, and nobody else.
+fn of_contact(contact: &NewContact, now: DateTime<Utc>) -> NewCopy {
+    let reference = contact.contact_reference.trim();
+    let by_form = if reference.contains('@') { Channel::Email } else { Channel::Sms };
+    let (channel, address, mode, suppressed) = match contact.parse() {
+        Ok(valid) => (valid.channel, valid.address, valid.mode, None),
+        Err(_) => (by_form, reference.to_owned(), EmailMode::To, Some("the address cannot be written to")),
+    };
+    let address = if channel == Channel::Sms { one_number(&address) } else { address };
+    NewCopy {
         id: DeliveryId::new(now),
-        channel: contact.channel,
-        address: Some(contact.address),
+        channel,
+        address: Some(address),
         display_name: String::new(),
-        mode: contact.mode,
-        suppressed: None,
-    }));
-    Ok(copies)
+        mode,
+        suppressed,
+    }
+}
+
+/// The number in its one form, or as it is where it has none.
+fn one_number(text: &str) -> String {
+    numbers::e164(text, None).unwrap_or_else(|_| text.to_owned())
 }
 
 /// Nobody has turned it on.

@@ -161,14 +161,18 @@ pub async fn record_and_claim(
              from recorded r
          ), claimed as (
              update herald.delivery d
-             -- The address may have been suppressed meanwhile.
+             -- The message may have been cancelled meanwhile, or the address suppressed.
              set (state, lease_token, lease_until, attempts, reason, pushed_at, finished_at) = (
-                 select case when s.why is null then 'sending' else 'suppressed' end,
-                        case when s.why is null then $10::uuid end, case when s.why is null then $11::timestamptz end,
-                        d.attempts + case when s.why is null and d.state = 'pending' then 1 else 0 end,
-                        coalesce('The address is suppressed: ' || s.why, d.reason), case when s.why is null then d.pushed_at end,
-                        case when s.why is not null then $9::timestamptz end
-                 from (select (select reason from herald.suppression where address = lower(d.address)) as why) s
+                 select case when s.goes then 'sending' when s.is_over then 'cancelled' else 'suppressed' end,
+                        case when s.goes then $10::uuid end, case when s.goes then $11::timestamptz end,
+                        d.attempts + case when s.goes and d.state = 'pending' then 1 else 0 end,
+                        case when s.is_over then 'The message was cancelled.'
+                             else coalesce('The address is suppressed: ' || s.why, d.reason) end,
+                        case when s.goes then d.pushed_at end, case when not s.goes then $9::timestamptz end
+                 from (select found.*, why is null and not is_over as goes
+                       from (select (select reason from herald.suppression where address = lower(d.address)) as why,
+                                    (select m.status in ('cancelled', 'withdrawn') from herald.message m
+                                     where m.id = d.message_id) as is_over) found) s
              )
              where id = any($12)
                -- The second: this very claim, whose answer was lost.

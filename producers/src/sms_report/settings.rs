@@ -115,19 +115,22 @@ fn fields(text: &str) -> Result<Fields, String> {
 }
 
 impl Signature {
-    /// Whether this body was signed by who knows the secret. `form` is the body where it is a form.
+    /// Whether this body was signed by who knows the secret. `form` is the body where it is a form; `query` that of the address.
     pub(super) fn is_good<'a>(
         &self,
         header: impl Fn(&str) -> Option<&'a str>,
         body: &[u8],
         form: Option<&[(String, String)]>,
+        query: Option<&str>,
     ) -> bool {
         match self {
             Self::Twilio { token, url } => {
-                let mut pairs = form.unwrap_or_default().to_vec();
+                // Of anything else the signature does not cover the body.
+                let Some(form) = form else { return false };
+                let mut pairs = form.to_vec();
                 pairs.sort();
-                let text =
-                    pairs.into_iter().fold(url.clone(), |text, (name, value)| format!("{text}{name}{value}"));
+                let url = query.map_or_else(|| url.clone(), |query| format!("{url}?{query}"));
+                let text = pairs.into_iter().fold(url, |text, (name, value)| format!("{text}{name}{value}"));
                 let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.expose().as_bytes());
                 let right = hmac::sign(&key, text.as_bytes());
                 header("X-Twilio-Signature").is_some_and(|given| same(given, right.as_ref()))
@@ -160,7 +163,7 @@ mod tests {
     fn twilios_example_is_signed_as_twilio_says() {
         let signature = Signature::Twilio {
             token: Secret::new("12345"),
-            url: "https://example.com/myapp.php?foo=1&bar=2".to_owned(),
+            url: "https://example.com/myapp.php".to_owned(),
         };
         let form = [
             ("CallSid", "CA1234567890ABCDE"),
@@ -171,7 +174,12 @@ mod tests {
         ];
         let form: Vec<_> = form.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let with = |given: &'static str| {
-            signature.is_good(|name| (name == "X-Twilio-Signature").then_some(given), b"", Some(&form))
+            let header = |name: &str| (name == "X-Twilio-Signature").then_some(given);
+            assert!(
+                !signature.is_good(header, b"{}", None, Some("foo=1&bar=2")),
+                "a body that is not covered"
+            );
+            signature.is_good(header, b"", Some(&form), Some("foo=1&bar=2"))
         };
         assert!(with("L/OH5YylLD5NRKLltdqwSvS0BnU="));
         assert!(!with("M/OH5YylLD5NRKLltdqwSvS0BnU=") && !with(""));
@@ -182,12 +190,13 @@ mod tests {
         let signature = Signature::Body { secret: Secret::new("key"), header: "X-Sign".to_owned() };
         let text = b"The quick brown fox jumps over the lazy dog";
         let hexadecimal = "f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8";
-        let good = |given: &str| signature.is_good(|name| (name == "X-Sign").then_some(given), text, None);
+        let good =
+            |given: &str| signature.is_good(|name| (name == "X-Sign").then_some(given), text, None, None);
         assert!(good(hexadecimal) && good(&format!("sha256={hexadecimal}")));
         assert!(good(&hexadecimal.to_uppercase()));
         assert!(good("97yD9DBThCSxMpjmqm+xQ+9NWaFJRhdZl0edvC0aPNg="));
         assert!(!good("f7bc") && !good(""));
-        assert!(!signature.is_good(|_| None, text, None));
+        assert!(!signature.is_good(|_| None, text, None, None));
     }
 
     #[test]

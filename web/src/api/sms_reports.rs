@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use herald_producers::sms_report::{self, Received, ReportError};
 
@@ -13,11 +13,19 @@ use crate::app::App;
 /// POST /api/v1/sms/reports: one receipt, or one answer of a recipient, signed by the provider.
 pub(crate) async fn receive(
     State(app): State<App>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Answer>, Problem> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let received = sms_report::receive(&app.pool, &app.settings.keys, header, &body, app.clock.now()).await;
+    let received = sms_report::receive(
+        &app.pool,
+        &app.settings.keys,
+        header,
+        (query.as_deref(), &body),
+        app.clock.now(),
+    )
+    .await;
     let received = received.map_err(|error| match error {
         ReportError::NotExpected(why) => problem::not_expected(why),
         ReportError::Forged => problem::forged(),

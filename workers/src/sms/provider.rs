@@ -15,6 +15,8 @@ use super::settings::{Body, Gateway, Provider, SmsSettings};
 const MOST_READ: usize = 64 * 1024;
 /// Most of the provider's words that the ledger keeps, in characters.
 const MOST_KEPT: usize = 500;
+/// Most of the id that it gives a message, in characters.
+const LONGEST_ID: usize = 200;
 /// The longest that a provider may ask us to wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -44,6 +46,8 @@ pub async fn send(client: &Client, settings: &SmsSettings, sms: Sms<'_>, now: Da
         Provider::Twilio { url, account, token, reports } => {
             let sender = if settings.from.starts_with("MG") { "MessagingServiceSid" } else { "From" };
             let mut pairs = vec![("To", sms.to), (sender, &settings.from), ("Body", sms.text)];
+            // Our own id comes back with each report: also with one of an SMS whose answer was lost.
+            let reports = reports.as_ref().map(|reports| format!("{reports}?delivery={}", sms.id));
             pairs.extend(reports.as_deref().map(|reports| ("StatusCallback", reports)));
             form(client.post(url.clone()).basic_auth(account, Some(token.expose())), &pairs)
         }
@@ -126,15 +130,14 @@ async fn answer(mut response: reqwest::Response, id: Option<&str>, now: DateTime
             }
         }
     }
-    let words = String::from_utf8_lossy(&body).replace(char::is_control, " ");
-    let words: String = words.trim().chars().take(MOST_KEPT).collect();
+    let words = one_line(&String::from_utf8_lossy(&body), MOST_KEPT);
     let found = id.map(|pointer| {
         let document: Option<Value> = serde_json::from_slice(&body).ok();
         document.as_ref().and_then(|document| document.pointer(pointer)).filter(|id| !id.is_null()).cloned()
     });
     let reply = match &found {
-        Some(Some(Value::String(id))) => id.clone(),
-        Some(Some(id)) => id.to_string(),
+        Some(Some(Value::String(id))) => one_line(id, LONGEST_ID),
+        Some(Some(id)) => one_line(&id.to_string(), LONGEST_ID),
         _ if words.is_empty() => status.to_string(),
         _ => words,
     };
@@ -145,6 +148,10 @@ async fn answer(mut response: reqwest::Response, id: Option<&str>, now: DateTime
         (outcome, _) => outcome,
     };
     Attempted { verdict: Verdict { outcome, code: Some(status.as_u16()), reply }, wait }
+}
+
+fn one_line(text: &str, most: usize) -> String {
+    text.trim().replace(char::is_control, " ").chars().take(most).collect()
 }
 
 /// What a status says of the message. Only what certainly was not sent may be sent again.
