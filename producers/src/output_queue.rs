@@ -84,8 +84,9 @@ impl Producer {
         let row = store::outputs::Output { id, name, content_type, size: 0, url };
         // Checked first: a transaction that waits for a second connection could wait for ever.
         let checked = self.validated(message).await?;
+        let files = self.files(&checked.0).await?;
         let mut transaction = self.pool().begin().await?;
-        let sent = self.accept_in(&mut transaction, checked).await?;
+        let sent = self.accept_in(&mut transaction, checked, &files).await?;
         if !store::outputs::add(&mut *transaction, &row, sent, &owner, expires_at).await? {
             return Err(Refusal::new("recipient", "there is no active user of this name").into());
         }

@@ -14,6 +14,7 @@ use herald_jobs::store;
 use herald_jobs::store::outbox::{Accepted, Accepting, Key};
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::SendError;
@@ -29,6 +30,11 @@ const KEY_LIFE: TimeDelta = TimeDelta::days(7);
 const KEY_WAIT: &str = "set local lock_timeout = '2s'";
 /// How long the database may be away before an accept is refused.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Sends with files that are accepted at once: each takes a connection for itself.
+const WITH_FILES: usize = 4;
+/// How long files are looked at: on a share in the network it may be for ever.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// How a [`Producer`] behaves.
 #[derive(Clone, Debug)]
@@ -64,6 +70,7 @@ struct Inner {
     directory: Directory,
     accepting: GroupCommit<Accept>,
     attachments: Limits,
+    with_files: Semaphore,
     pushers: [Pusher<RawSendJob>; 3],
 }
 
@@ -94,8 +101,18 @@ impl Producer {
         let accepting = GroupCommit::spawn(Accept { pool: pool.clone() }, GROUP);
         let follow = directory.clone();
         let Options { attachments, region, .. } = options;
-        let inner =
-            Arc::new(Inner { pool, queues, clock, region, directory, accepting, attachments, pushers });
+        let with_files = Semaphore::new(WITH_FILES);
+        let inner = Arc::new(Inner {
+            pool,
+            queues,
+            clock,
+            region,
+            directory,
+            accepting,
+            attachments,
+            with_files,
+            pushers,
+        });
         let alive = Arc::downgrade(&inner);
         tokio::spawn(async move {
             let gone = async {
@@ -127,29 +144,48 @@ impl Producer {
     /// # Errors
     /// [`SendError`]; nothing was sent then.
     pub async fn send_once(&self, message: NewMessage, key: &str) -> Result<Sent, SendError> {
+        self.send_once_if(message, key, || Ok(())).await?
+    }
+
+    /// Like [`send_once`](Self::send_once), where `may_send` is asked before something is sent, and not where it was sent before:
+    /// for whoever counts what is sent. Its refusal is the inner answer.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then.
+    pub async fn send_once_if<E>(
+        &self,
+        message: NewMessage,
+        key: &str,
+        may_send: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Result<Sent, E>, SendError> {
         check_key(key)?;
         let (message, kind) = self.validated(message).await?;
         let request =
             serde_json::to_value(&message).map_err(|error| Refusal::new("message", error.to_string()))?;
         let sender = message.sender.clone();
-        let files = message.files()?;
+        // What they come to counts where the key is new: a repeated request is answered as before, whatever became of its files.
+        let files = self.files(&message).await;
         let (accepting, job) = self.prepare(message, &kind, None)?;
+        let _turn = self.turn(files.as_deref().unwrap_or_default()).await;
         let mut transaction = self.inner.pool.begin().await?;
         sqlx::query(KEY_WAIT).execute(&mut *transaction).await?;
         let expires = self.inner.clock.now() + KEY_LIFE;
         let id = accepting.id;
         match store::outbox::claim_key(&mut transaction, (&sender, key), &request, id, expires).await? {
-            Key::Replayed(id) => return Ok(Sent { id, replayed: true }),
+            Key::Replayed(id) => return Ok(Ok(Sent { id, replayed: true })),
             Key::Taken(id) => return Err(SendError::KeyTaken(id)),
             Key::Fresh => {}
         }
+        if let Err(refused) = may_send() {
+            return Ok(Err(refused));
+        }
         let (lane, pushed) = (accepting.lane, accepting.pushed);
-        self.accept_with(&mut transaction, accepting, &files).await?;
+        accept_with(&mut transaction, accepting, &files?).await?;
         transaction.commit().await?;
         if pushed {
             self.pusher(lane).push(vec![job]).await;
         }
-        Ok(Sent { id, replayed: false })
+        Ok(Ok(Sent { id, replayed: false }))
     }
 
     /// Accepts one message inside the caller's own transaction: a rollback leaves nothing. The relay pushes it within
@@ -163,19 +199,20 @@ impl Producer {
         message: NewMessage,
     ) -> Result<MessageId, SendError> {
         let checked = self.validated(message).await?;
-        self.accept_in(transaction, checked).await
+        let files = self.files(&checked.0).await?;
+        self.accept_in(transaction, checked, &files).await
     }
 
-    /// Accepts what was checked, on this connection alone.
+    /// Accepts what was checked, as its files were, on this connection alone.
     pub(crate) async fn accept_in(
         &self,
         transaction: &mut PgConnection,
         (message, kind): (NewMessage, Arc<MessageType>),
+        files: &[Attachment],
     ) -> Result<MessageId, SendError> {
-        let files = message.files()?;
         let (accepting, _) = self.prepare(message, &kind, None)?;
         let (id, accepting) = (accepting.id, Accepting { pushed: false, ..accepting });
-        self.accept_with(transaction, accepting, &files).await?;
+        accept_with(transaction, accepting, files).await?;
         Ok(id)
     }
 
@@ -255,14 +292,15 @@ impl Producer {
         kind: &MessageType,
         batch: Option<Uuid>,
     ) -> Result<MessageId, SendError> {
-        let files = message.files()?;
+        let files = self.files(&message).await?;
         let (accepting, job) = self.prepare(message, kind, batch)?;
         let (id, lane, pushed) = (accepting.id, accepting.lane, accepting.pushed);
         if files.is_empty() {
             refuse_stranger(self.inner.accepting.submit(accepting).await?)?;
         } else {
+            let _turn = self.turn(&files).await;
             let mut transaction = self.inner.pool.begin().await?;
-            self.accept_with(&mut transaction, accepting, &files).await?;
+            accept_with(&mut transaction, accepting, &files).await?;
             transaction.commit().await?;
         }
         if pushed {
@@ -271,18 +309,20 @@ impl Producer {
         Ok(id)
     }
 
-    /// Accepts a send with its files, which it must be together with.
-    async fn accept_with(
-        &self,
-        transaction: &mut PgConnection,
-        accepting: Accepting,
-        files: &[Attachment],
-    ) -> Result<(), SendError> {
-        self.inner.attachments.check(files).await?;
-        let id = accepting.id;
-        let answers = store::outbox::accept(transaction, &[accepting]).await?;
-        answers.into_iter().try_for_each(refuse_stranger)?;
-        Ok(store::attachments::insert(transaction, id, files).await?)
+    /// The files of a message, which may be attached. Asked before a transaction begins, which would wait for the file system.
+    pub(crate) async fn files(&self, message: &NewMessage) -> Result<Vec<Attachment>, SendError> {
+        let files = message.files()?;
+        let looking = tokio::time::timeout(LOOK, self.inner.attachments.check(&files));
+        looking.await.unwrap_or_else(|_| {
+            let problem = format!("cannot be looked at within {} seconds: try again", LOOK.as_secs());
+            Err(Refusal::new("attachments", problem))
+        })?;
+        Ok(files)
+    }
+
+    /// Waits for a turn to accept these files. Not for who has a connection already: those who have a turn wait for one.
+    async fn turn(&self, files: &[Attachment]) -> Option<SemaphorePermit<'_>> {
+        if files.is_empty() { None } else { self.inner.with_files.acquire().await.ok() }
     }
 
     pub(crate) async fn validated(
@@ -372,6 +412,18 @@ fn check_key(key: &str) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Accepts a send with its files, which it must be together with.
+async fn accept_with(
+    transaction: &mut PgConnection,
+    accepting: Accepting,
+    files: &[Attachment],
+) -> Result<(), SendError> {
+    let id = accepting.id;
+    let answers = store::outbox::accept(transaction, &[accepting]).await?;
+    answers.into_iter().try_for_each(refuse_stranger)?;
+    Ok(store::attachments::insert(transaction, id, files).await?)
 }
 
 fn refuse_stranger(answer: Accepted) -> Result<(), SendError> {

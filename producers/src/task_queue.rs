@@ -102,6 +102,9 @@ impl Metadata for Notify {
 /// Tells submitters how their tasks ended, for any apalis worker. Each end of a task is told once, however often the task is
 /// handed out again: the key is the task's id with its attempt. A task without [`Notify`] is left alone, and what a task answers is
 /// passed on whether its submitter could be told or not.
+///
+/// Of a failure the submitter is told after the last attempt. A task without a maximum of attempts is told of at each failure:
+/// nobody can know which one is the last.
 #[derive(Clone)]
 pub struct NotifyLayer {
     producer: Producer,

@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::pin::pin;
 use std::process::{ExitCode, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -15,7 +16,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::commands::connect;
 use crate::config::Config;
@@ -23,8 +26,11 @@ use crate::config::Config;
 /// How many of the last lines are told, and how much of them in bytes.
 const LAST_LINES: usize = 20;
 const LAST_BYTES: usize = 8_000;
-/// How long what a program left running may go on printing after its end.
+/// How long what a program left running may go on printing after its end, and how much of it is passed on then: a pipe full.
 const LINGER: Duration = Duration::from_secs(1);
+const LEFT_OVER: usize = 64 * 1024;
+/// Parts of output that wait for their reader before the program waits too.
+const WAITING: usize = 8;
 
 /// `herald run`. Passes input, output, signals and the exit code through.
 #[derive(Args)]
@@ -121,6 +127,7 @@ impl Run {
 
 async fn execute(command: &[String]) -> Result<End> {
     let (program, arguments) = command.split_first().context("no program is named")?;
+    let mut signals = Signals::listen()?;
     let spawned = Command::new(program).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = match spawned {
         Ok(child) => child,
@@ -130,27 +137,47 @@ async fn execute(command: &[String]) -> Result<End> {
             return Ok(End { code, words: format!("could not be started ({error})"), lines: String::new() });
         }
     };
-    let (lines, status) = {
-        let last = std::sync::Mutex::new(Last::default());
-        let output = pass_on(child.stdout.take(), std::io::stdout(), &last);
-        let errors = pass_on(child.stderr.take(), std::io::stderr(), &last);
-        let mut reading = pin!(futures::future::join(output, errors));
-        let mut waiting = pin!(wait(&mut child));
-        let mut has_read = false;
-        let status = loop {
+    let (last, over) = (Mutex::new(Last::default()), CancellationToken::new());
+    let output = pass_on(child.stdout.take(), std::io::stdout(), &last, &over);
+    let errors = pass_on(child.stderr.take(), std::io::stderr(), &last, &over);
+    let mut passing = pin!(futures::future::join(output, errors));
+    let mut is_passed = false;
+    let status = {
+        let mut waiting = pin!(wait(&mut child, &mut signals));
+        loop {
             tokio::select! {
-                status = &mut waiting => break status,
-                _ = &mut reading, if !has_read => has_read = true,
+                status = &mut waiting => break status?,
+                _ = &mut passing, if !is_passed => is_passed = true,
             }
-        };
-        if !has_read {
-            let _ = tokio::time::timeout(LINGER, reading).await;
         }
-        let lines = last.lock().map(|last| last.text()).unwrap_or_default();
-        (lines, status?)
     };
+    if !is_passed {
+        tokio::select! {
+            _ = passing => {}
+            () = give_up(&mut signals, &over) => {}
+        }
+    }
+    let lines = last.lock().map(|last| last.text()).unwrap_or_default();
     let (code, words) = told(status);
     Ok(End { code, words, lines })
+}
+
+/// Ends the reading a moment after the program, and all waiting for those who read a moment after a signal: it may have come with
+/// the one that ended the program, whose last words are passed on.
+async fn give_up(signals: &mut Signals, over: &CancellationToken) {
+    let reading = async {
+        tokio::time::sleep(LINGER).await;
+        over.cancel();
+        std::future::pending::<()>().await;
+    };
+    let signal = async {
+        signals.next().await;
+        tokio::time::sleep(LINGER).await;
+    };
+    tokio::select! {
+        () = reading => {}
+        () = signal => {}
+    }
 }
 
 fn told(status: ExitStatus) -> (u8, String) {
@@ -167,30 +194,53 @@ fn told(status: ExitStatus) -> (u8, String) {
 }
 
 /// Waits for the program's end, and passes on the signals that come meanwhile.
-async fn wait(child: &mut Child) -> Result<ExitStatus> {
+async fn wait(child: &mut Child, signals: &mut Signals) -> Result<ExitStatus> {
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut quit = signal(SignalKind::quit())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut first = signal(SignalKind::user_defined1())?;
-    let mut second = signal(SignalKind::user_defined2())?;
     // A terminal sends these to the program too.
     let at_terminal = std::io::stdin().is_terminal();
     loop {
         let came = tokio::select! {
             status = child.wait() => return Ok(status?),
-            _ = hangup.recv() => Signal::SIGHUP,
-            _ = interrupt.recv() => Signal::SIGINT,
-            _ = quit.recv() => Signal::SIGQUIT,
-            _ = terminate.recv() => Signal::SIGTERM,
-            _ = first.recv() => Signal::SIGUSR1,
-            _ = second.recv() => Signal::SIGUSR2,
+            came = signals.next() => came,
         };
         let is_there_already = at_terminal && matches!(came, Signal::SIGINT | Signal::SIGQUIT);
         if let Some(pid) = pid.filter(|_| !is_there_already) {
             // It may have ended this very moment.
             let _ = kill(pid, came);
+        }
+    }
+}
+
+/// The signals that are passed on. None of them ends this program by itself any more.
+struct Signals {
+    hangup: unix::Signal,
+    interrupt: unix::Signal,
+    quit: unix::Signal,
+    terminate: unix::Signal,
+    first: unix::Signal,
+    second: unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: unix::signal(SignalKind::hangup())?,
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            quit: unix::signal(SignalKind::quit())?,
+            terminate: unix::signal(SignalKind::terminate())?,
+            first: unix::signal(SignalKind::user_defined1())?,
+            second: unix::signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.hangup.recv() => Signal::SIGHUP,
+            _ = self.interrupt.recv() => Signal::SIGINT,
+            _ = self.quit.recv() => Signal::SIGQUIT,
+            _ = self.terminate.recv() => Signal::SIGTERM,
+            _ = self.first.recv() => Signal::SIGUSR1,
+            _ = self.second.recv() => Signal::SIGUSR2,
         }
     }
 }
@@ -216,20 +266,47 @@ impl Last {
     }
 }
 
-/// Passes what comes on as it comes, to the byte.
+/// Passes what comes on as it comes, to the byte, until its end; once the program is over, no more than what is there.
 async fn pass_on(
     from: Option<impl AsyncRead + Unpin>,
-    mut to: impl std::io::Write,
-    last: &std::sync::Mutex<Last>,
+    to: impl std::io::Write + Send + 'static,
+    last: &Mutex<Last>,
+    over: &CancellationToken,
 ) {
     let Some(mut from) = from else { return };
-    let mut bytes = [0; 8_192];
-    while let Ok(many @ 1..) = from.read(&mut bytes).await {
+    let (parts, written) = writer(to);
+    let (mut bytes, mut left) = ([0; 8_192], LEFT_OVER);
+    while left > 0 {
+        let read = tokio::select! {
+            biased;
+            read = from.read(&mut bytes) => read,
+            () = over.cancelled() => break,
+        };
+        let Ok(many @ 1..) = read else { break };
+        if over.is_cancelled() {
+            left = left.saturating_sub(many);
+        }
         let some = bytes.get(..many).unwrap_or_default();
         if let Ok(mut last) = last.lock() {
             last.add(some);
         }
-        // Nobody may be reading any more: the program runs on nevertheless.
-        let _ = to.write_all(some).and_then(|()| to.flush());
+        let _ = parts.send(some.to_vec()).await;
     }
+    drop(parts);
+    let _ = written.await;
+}
+
+/// Writes parts in their order, and tells when all of them are written. A write waits for as long as its reader does, and must keep
+/// neither signals nor, as the runtime's own threads would, the end of this program waiting.
+fn writer(mut to: impl std::io::Write + Send + 'static) -> (mpsc::Sender<Vec<u8>>, oneshot::Receiver<()>) {
+    let (parts, mut coming) = mpsc::channel::<Vec<u8>>(WAITING);
+    let (done, written) = oneshot::channel();
+    std::thread::spawn(move || {
+        while let Some(part) = coming.blocking_recv() {
+            // Nobody may be reading any more: the program runs on nevertheless.
+            let _ = to.write_all(&part).and_then(|()| to.flush());
+        }
+        let _ = done.send(());
+    });
+    (parts, written)
 }

@@ -146,3 +146,23 @@ async fn c03a_signals_reach_the_program_that_is_run() {
     assert_eq!(ended.code(), Some(7));
     assert_eq!(story.count("select count(*) from herald.outbox").await, 1);
 }
+
+#[tokio::test]
+async fn c03a_signals_reach_a_program_whose_output_nobody_reads_for_now() {
+    let story = Story::begin().await;
+    // Far more than pipes hold.
+    let script = "echo ready; exec head -c 10000000 /dev/zero";
+    let mut command = story.command(&["run", "--notify", "ann", "--", "sh", "-c", script]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next_line().await.unwrap().unwrap(), "ready");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap());
+    // The first one ends the program, the second one the waiting for its reader.
+    kill(pid, Signal::SIGTERM).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    kill(pid, Signal::SIGTERM).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(30), child.wait()).await.unwrap().unwrap();
+    assert_eq!(ended.code(), Some(143));
+    assert_eq!(story.count("select count(*) from herald.outbox").await, 1);
+}

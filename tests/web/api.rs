@@ -291,6 +291,71 @@ async fn a_token_sends_what_it_may_and_no_more() {
 }
 
 #[tokio::test]
+async fn what_is_sent_again_or_refused_is_not_counted() {
+    let world = World::start().await;
+    world.user("ann").await;
+    let token = NewToken { sender: "report_task".to_owned(), rate: Some(2), ..NewToken::default() };
+    let token = world.token_of(token).await;
+    let mut stranger = hello();
+    stranger["recipient"] = json!("nobody");
+    for key in [None, Some("refused")] {
+        for _ in 0..3 {
+            let refused = batch(&world, &token, key, stranger.to_string()).await;
+            assert_eq!(refused[0]["problem"]["status"], 422, "{refused:?}");
+        }
+    }
+    let lines = format!("{}\n", hello()).repeat(2);
+    let first = batch(&world, &token, Some("night"), lines.clone()).await;
+    assert!(first.iter().all(|it| it["status"] == "accepted"), "{first:?}");
+    // Nothing is left, and what was sent before is answered nevertheless.
+    let again = batch(&world, &token, Some("night"), format!("{lines}{}", hello())).await;
+    for (first, again) in first.iter().zip(&again) {
+        assert_eq!((&again["id"], &again["replayed"]), (&first["id"], &json!(true)));
+    }
+    assert_eq!(again[2]["problem"]["status"], 429, "{again:?}");
+}
+
+#[tokio::test]
+async fn a_token_for_some_types_reaches_no_others_and_copies_are_counted() {
+    let world = World::start().await;
+    world.user("ann").await;
+    let token = NewToken {
+        sender: "report_task".to_owned(),
+        message_types: Some(vec!["VIEW-NORMAL".to_owned()]),
+        rate: Some(2),
+        ..NewToken::default()
+    };
+    let token = world.token_of(token).await;
+    let own = world.send("ann", "VIEW-NORMAL", "Hello").await;
+    let other = world.send("ann", "ALERT-VIEW", "Secret").await;
+    let contact = |name: &str| json!({"contact_reference": format!("{name}@example.com")});
+    let add = async |id: MessageId, body: Value| {
+        let request = world.api(Method::POST, &format!("/messages/{id}/recipients"), &token);
+        request.json(&body).send().await.unwrap()
+    };
+    for path in [format!("/messages/{other}"), format!("/messages/{other}/deliveries")] {
+        let read = world.api(Method::GET, &path, &token).send().await.unwrap();
+        assert_eq!(read.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    let cancelled =
+        world.api(Method::POST, &format!("/messages/{other}/cancel"), &token).send().await.unwrap();
+    assert_eq!(cancelled.status(), StatusCode::NOT_FOUND);
+    assert_eq!(add(other, contact("a")).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(world.status(other).await, "pending");
+
+    // Refused ones are not counted.
+    for _ in 0..3 {
+        let refused = add(own, json!({"contact_reference": "nobody"})).await;
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    assert_eq!(add(own, contact("a")).await.status(), StatusCode::ACCEPTED);
+    assert_eq!(add(own, contact("b")).await.status(), StatusCode::ACCEPTED);
+    let third = add(own, contact("c")).await;
+    assert_eq!(third.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(third.headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
 async fn the_description_tells_of_every_request_that_can_be_made() {
     let world = World::start().await;
     let token = world.admin_token().await;

@@ -38,6 +38,14 @@ impl Rates {
         bucket.left -= 1.0;
         Ok(())
     }
+
+    /// Gives back one message of `rate` a minute that was taken and not sent.
+    pub(crate) fn give_back(&self, token: &str, rate: i32) {
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.get_mut(token) {
+            bucket.left = (bucket.left + 1.0).min(f64::from(rate.max(1)));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -54,5 +62,17 @@ mod tests {
         assert!(rates.take("b", 60, now).is_ok(), "another token has its own");
         assert_eq!(sent(now + Duration::from_secs(10)), 10);
         assert_eq!(sent(now + Duration::from_secs(1_000)), 60, "no more than a minute's worth is saved up");
+    }
+
+    #[test]
+    fn what_was_not_sent_is_given_back() {
+        let (rates, now) = (Rates::default(), Instant::now());
+        let sent = || (0..10).filter(|_| rates.take("a", 2, now).is_ok()).count();
+        assert_eq!(sent(), 2);
+        rates.give_back("a", 2);
+        assert_eq!(sent(), 1);
+        (0..10).for_each(|_| rates.give_back("a", 2));
+        assert_eq!(sent(), 2, "no more than a minute's worth");
+        rates.give_back("unknown", 2);
     }
 }

@@ -10,7 +10,7 @@ use herald_jobs::store;
 use super::body::JsonBody;
 use super::page::{Listed, Page};
 use super::problem::{self, Problem};
-use super::token::Caller;
+use super::token::{Caller, actor};
 use super::version::{self, Expected};
 use crate::app::App;
 
@@ -40,7 +40,7 @@ pub(crate) async fn put(
     JsonBody(mut set): JsonBody<ChoiceSet>,
 ) -> Result<Response, Problem> {
     problem::same_name("code", &mut set.code, code)?;
-    Ok(version::saved(&store::choice_sets::save(&app.pool, set, &expect, &token.name).await?))
+    Ok(version::saved(&store::choice_sets::save(&app.pool, set, &expect, &actor(&token)).await?))
 }
 
 /// DELETE /api/v1/choices/{code}: not those that are shipped, nor those that are in use.
@@ -50,5 +50,5 @@ pub(crate) async fn remove(
     Path(code): Path<String>,
     Expected(expect): Expected,
 ) -> Result<StatusCode, Problem> {
-    version::removed(store::choice_sets::remove(&app.pool, &code, &expect, &token.name).await?)
+    version::removed(store::choice_sets::remove(&app.pool, &code, &expect, &actor(&token)).await?)
 }

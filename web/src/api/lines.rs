@@ -4,6 +4,9 @@ use axum::body::{Body, Bytes};
 use futures::StreamExt as _;
 use futures::stream::{self, Stream};
 
+/// Lines that are handed on before others have a turn.
+const IN_A_ROW: usize = 256;
+
 /// What was found in a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
@@ -17,9 +20,12 @@ pub(super) enum Line {
 
 struct Reading<S> {
     chunks: S,
-    /// What came in and was not handed on, and how much of it was searched for the end of a line.
+    /// What came in, how much of it was handed on, and how much was searched for the end of a line.
     buffer: Vec<u8>,
+    begin: usize,
     searched: usize,
+    /// Lines since others had a turn.
+    in_a_row: usize,
     /// In the middle of a line that is too long.
     passing_over: bool,
     ended: bool,
@@ -34,7 +40,9 @@ fn split(chunks: impl Stream<Item = Result<Bytes, ()>>, longest: usize) -> impl 
     let reading = Reading {
         chunks: Box::pin(chunks),
         buffer: Vec::new(),
+        begin: 0,
         searched: 0,
+        in_a_row: 0,
         passing_over: false,
         ended: false,
     };
@@ -52,24 +60,14 @@ fn split(chunks: impl Stream<Item = Result<Bytes, ()>>, longest: usize) -> impl 
 impl<S: Stream<Item = Result<Bytes, ()>> + Unpin> Reading<S> {
     async fn next(&mut self, longest: usize) -> Option<Line> {
         loop {
-            if let Some(at) = self.buffer[self.searched..].iter().position(|&byte| byte == b'\n') {
-                let at = self.searched + at;
-                let rest = self.buffer.split_off(at + 1);
-                let mut line = std::mem::replace(&mut self.buffer, rest);
-                self.searched = 0;
-                line.pop();
-                let passed_over = std::mem::take(&mut self.passing_over);
-                return Some(if passed_over || line.len() > longest {
-                    Line::TooLong
-                } else {
-                    Line::Whole(line)
-                });
+            if let Some(line) = self.line(longest) {
+                self.give_way().await;
+                return Some(line);
             }
-            self.searched = self.buffer.len();
+            self.forget();
             if self.searched > longest {
                 self.passing_over = true;
-                self.buffer.clear();
-                self.searched = 0;
+                self.clear();
             }
             if self.ended {
                 return None;
@@ -78,8 +76,7 @@ impl<S: Stream<Item = Result<Bytes, ()>> + Unpin> Reading<S> {
                 Some(Ok(chunk)) => self.buffer.extend_from_slice(&chunk),
                 Some(Err(())) => {
                     self.ended = true;
-                    self.searched = 0;
-                    self.buffer.clear();
+                    self.clear();
                     return Some(Line::Broken);
                 }
                 // The last line may come without its end.
@@ -90,6 +87,40 @@ impl<S: Stream<Item = Result<Bytes, ()>> + Unpin> Reading<S> {
                     }
                 }
             }
+        }
+    }
+
+    /// The next line, where the end of it is here. What follows stays in its place: moving it for each line would take ever longer
+    /// the shorter they are.
+    fn line(&mut self, longest: usize) -> Option<Line> {
+        let at = self.searched + self.buffer[self.searched..].iter().position(|&byte| byte == b'\n')?;
+        let text = &self.buffer[self.begin..at];
+        let is_too_long = std::mem::take(&mut self.passing_over) || text.len() > longest;
+        let line = if is_too_long { Line::TooLong } else { Line::Whole(text.to_vec()) };
+        self.begin = at + 1;
+        self.searched = self.begin;
+        Some(line)
+    }
+
+    /// Drops what was handed on. All of the rest has been searched.
+    fn forget(&mut self) {
+        self.buffer.drain(..self.begin);
+        self.begin = 0;
+        self.searched = self.buffer.len();
+    }
+
+    fn clear(&mut self) {
+        self.buffer.clear();
+        self.begin = 0;
+        self.searched = 0;
+    }
+
+    /// Lets others have a turn now and then: nobody waits for anything while empty lines are dropped.
+    async fn give_way(&mut self) {
+        self.in_a_row += 1;
+        if self.in_a_row == IN_A_ROW {
+            self.in_a_row = 0;
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -115,6 +146,18 @@ mod tests {
         assert_eq!(found(&[Ok("o"), Ok("ne\n \nthr"), Ok("ee\nfour\n"), Ok("")], 10).await, expected);
         assert_eq!(found(&[], 10).await, []);
         assert_eq!(found(&[Ok("one\ntw"), Err(())], 10).await, [whole(1, "one"), (2, Line::Broken)]);
+    }
+
+    #[tokio::test]
+    async fn many_empty_lines_take_no_time_and_let_others_have_a_turn() {
+        let mut chunk = vec![b'\n'; 1 << 20];
+        chunk.extend(b"end");
+        let begun = std::time::Instant::now();
+        let mut lines = Box::pin(split(stream::iter([Ok(chunk.into())]), 10));
+        assert!(futures::poll!(lines.next()).is_pending(), "others have a turn");
+        assert_eq!(lines.next().await, Some(whole((1 << 20) + 1, "end")));
+        assert_eq!(lines.next().await, None);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use herald_jobs::store;
 use super::body::JsonBody;
 use super::page::{Listed, Page};
 use super::problem::{self, Problem};
-use super::token::Caller;
+use super::token::{Caller, actor};
 use super::version::{self, Expected};
 use crate::app::App;
 
@@ -40,7 +40,7 @@ pub(crate) async fn put(
     JsonBody(mut kind): JsonBody<MessageType>,
 ) -> Result<Response, Problem> {
     problem::same_name("code", &mut kind.code, code)?;
-    Ok(version::saved(&store::message_types::save(&app.pool, kind, &expect, &token.name).await?))
+    Ok(version::saved(&store::message_types::save(&app.pool, kind, &expect, &actor(&token)).await?))
 }
 
 /// DELETE /api/v1/message-types/{code}: not those that are shipped.
@@ -50,5 +50,5 @@ pub(crate) async fn remove(
     Path(code): Path<String>,
     Expected(expect): Expected,
 ) -> Result<StatusCode, Problem> {
-    version::removed(store::message_types::remove(&app.pool, &code, &expect, &token.name).await?)
+    version::removed(store::message_types::remove(&app.pool, &code, &expect, &actor(&token)).await?)
 }

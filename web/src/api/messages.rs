@@ -151,7 +151,8 @@ pub(crate) async fn deliveries(
     Ok(Json(Copies { deliveries: deliveries.into_iter().map(Copy::from).collect() }))
 }
 
-/// POST /api/v1/messages/{id}/recipients: a copy for somebody outside. The same contact twice gets one copy.
+/// POST /api/v1/messages/{id}/recipients: a copy for somebody outside, which counts as a message. The same contact twice gets one
+/// copy.
 pub(crate) async fn add_recipient(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -159,7 +160,7 @@ pub(crate) async fn add_recipient(
     JsonBody(contact): JsonBody<NewContact>,
 ) -> Result<Response, Problem> {
     let (id, _) = own(&app, &caller, &id).await?;
-    app.producer.add_recipient(id, &contact).await?;
+    sending::within_rate(&app, &caller.0, app.producer.add_recipient(id, &contact)).await?;
     let location = format!("{}/deliveries", sending::location(id));
     let body = Json(Accepted { id, status: "accepted" });
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response())
@@ -176,10 +177,10 @@ pub(crate) async fn cancel(
     Ok(Json(Accepted { id, status: "cancelled" }))
 }
 
-/// A message of the caller's own sender. Others' do not exist for it.
+/// A message that the caller may have sent, by its sender and type. Others do not exist for it.
 async fn own(app: &App, Caller(token): &Caller, id: &str) -> Result<(MessageId, Standing), Problem> {
     let id: MessageId = id.parse().map_err(|_| problem::not_found())?;
     let standing = app.producer.standing(id).await?;
-    let own = standing.filter(|standing| sending::is_sender(token, &standing.sender));
+    let own = standing.filter(|it| sending::is_own(token, &it.sender, &it.message_type));
     own.map(|standing| (id, standing)).ok_or_else(problem::not_found)
 }

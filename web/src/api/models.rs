@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::body::JsonBody;
 use super::problem::{self, Problem};
-use super::token::Caller;
+use super::token::{Caller, actor};
 use crate::app::App;
 
 /// All models.
@@ -77,7 +77,7 @@ pub(crate) async fn put(
     JsonBody(mut model): JsonBody<Model>,
 ) -> Result<Json<Model>, Problem> {
     problem::same_name("name", &mut model.name, name)?;
-    Ok(Json(store::models::register(&app.pool, &model, &token.name).await?))
+    Ok(Json(store::models::register(&app.pool, &model, &actor(&token)).await?))
 }
 
 /// DELETE /api/v1/models/{name}: the table itself stays as it is.
@@ -86,6 +86,6 @@ pub(crate) async fn remove(
     Extension(Caller(token)): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let removed = store::models::remove(&app.pool, &name, &token.name).await?;
+    let removed = store::models::remove(&app.pool, &name, &actor(&token)).await?;
     if removed { Ok(StatusCode::NO_CONTENT) } else { Err(problem::not_found()) }
 }

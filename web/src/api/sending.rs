@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use herald_jobs::store::access::ApiToken;
-use herald_producers::{MessageId, NewMessage, Sent};
+use herald_producers::{MessageId, NewMessage, SendError, Sent};
 
 use super::problem::{self, Problem};
 use crate::app::App;
@@ -28,18 +28,53 @@ pub(super) async fn send(
         let problem = format!("this token sends {}", types.join(", "));
         return Err(problem::forbidden("/message_type".to_owned(), problem));
     }
-    if let Some(rate) = token.rate {
-        app.rates.take(&token.prefix, rate, Instant::now()).map_err(|wait| problem::too_many(rate, wait))?;
-    }
     let producer = app.producer.on_behalf_of(&format!("token {}", token.prefix));
-    Ok(match key {
-        None => Sent { id: producer.send(message).await?, replayed: false },
-        Some(key) => producer.send_once(message, key).await?,
+    match key {
+        None => {
+            let id = within_rate(app, token, producer.send(message)).await?;
+            Ok(Sent { id, replayed: false })
+        }
+        Some(key) => {
+            let mut is_counted = false;
+            let count = || take(app, token).inspect(|()| is_counted = true);
+            let sent = producer.send_once_if(message, key, count).await;
+            if is_counted { settled(app, token, sent)? } else { sent? }
+        }
+    }
+}
+
+/// Sends something that counts as one message of the token's rate. What is refused does not.
+pub(super) async fn within_rate<T>(
+    app: &App,
+    token: &ApiToken,
+    sending: impl Future<Output = Result<T, SendError>>,
+) -> Result<T, Problem> {
+    take(app, token)?;
+    Ok(settled(app, token, sending.await)?)
+}
+
+fn take(app: &App, token: &ApiToken) -> Result<(), Problem> {
+    let Some(rate) = token.rate else { return Ok(()) };
+    app.rates.take(&token.prefix, rate, Instant::now()).map_err(|wait| problem::too_many(rate, wait))
+}
+
+/// Gives back what was taken for something that was certainly not sent.
+fn settled<T>(app: &App, token: &ApiToken, answer: Result<T, SendError>) -> Result<T, SendError> {
+    answer.inspect_err(|error| {
+        let may_be_sent = matches!(error, SendError::Unavailable(_) | SendError::Queue(_));
+        if let (Some(rate), false) = (token.rate, may_be_sent) {
+            app.rates.give_back(&token.prefix, rate);
+        }
     })
 }
 
-/// Whether messages of this sender are the token's own.
-pub(super) fn is_sender(token: &ApiToken, sender: &str) -> bool {
+/// Whether messages of this sender and type are the token's own.
+pub(super) fn is_own(token: &ApiToken, sender: &str, message_type: &str) -> bool {
+    let types = token.message_types.as_deref();
+    is_sender(token, sender) && types.is_none_or(|types| types.iter().any(|it| it == message_type))
+}
+
+fn is_sender(token: &ApiToken, sender: &str) -> bool {
     token.sender == sender || token.senders.iter().any(|other| other == sender)
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::body::JsonBody;
 use super::problem::{self, Problem};
-use super::token::Caller;
+use super::token::{Caller, actor};
 use crate::app::App;
 
 /// All templates.
@@ -45,7 +45,7 @@ pub(crate) async fn put(
     JsonBody(mut template): JsonBody<MessageTemplate>,
 ) -> Result<Json<MessageTemplate>, Problem> {
     problem::same_name("code", &mut template.code, code)?;
-    let versions = app.authoring.save(std::slice::from_ref(&template), &token.name).await?;
+    let versions = app.authoring.save(std::slice::from_ref(&template), &actor(&token)).await?;
     template.version = versions.first().copied().unwrap_or(template.version);
     Ok(Json(template))
 }

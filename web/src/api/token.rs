@@ -30,6 +30,11 @@ pub(crate) async fn require(
     Ok(next.run(request).await)
 }
 
+/// Who made a change, as records of it say. Names are not unique, prefixes tell nobody anything.
+pub(super) fn actor(token: &ApiToken) -> String {
+    format!("{} ({})", token.name, token.prefix)
+}
+
 /// Lets only tokens in that administer. Stands behind [`require`].
 pub(crate) async fn require_admin(
     Extension(Caller(token)): Extension<Caller>,

@@ -10,7 +10,7 @@ use herald_jobs::store;
 use super::body::JsonBody;
 use super::page::{Listed, Page};
 use super::problem::{self, Problem};
-use super::token::Caller;
+use super::token::{Caller, actor};
 use super::version::{self, Expected};
 use crate::app::App;
 
@@ -41,7 +41,7 @@ pub(crate) async fn put(
 ) -> Result<Response, Problem> {
     account.username = account.username.trim().to_lowercase();
     problem::same_name("username", &mut account.username, username.to_lowercase())?;
-    Ok(version::saved(&store::accounts::save(&app.pool, account, &expect, &token.name).await?))
+    Ok(version::saved(&store::accounts::save(&app.pool, account, &expect, &actor(&token)).await?))
 }
 
 /// DELETE /api/v1/users/{name}: deactivates the user. Messages name their recipients, so that users are never deleted.
@@ -52,6 +52,6 @@ pub(crate) async fn remove(
     Expected(expect): Expected,
 ) -> Result<StatusCode, Problem> {
     version::removed(
-        store::accounts::deactivate(&app.pool, &username.to_lowercase(), &expect, &token.name).await?,
+        store::accounts::deactivate(&app.pool, &username.to_lowercase(), &expect, &actor(&token)).await?,
     )
 }
