@@ -144,7 +144,7 @@ async fn retry(wiring: &Wiring, id: DeliveryId) -> Result<()> {
             bail!("{id} has no address: give the user one, and send a new message")
         }
         DeliveryState::Failed | DeliveryState::Unknown | DeliveryState::Suppressed => {
-            bail!("{id} cannot be tried again: its message was cancelled, or is no longer there")
+            bail!("{id} cannot be tried again: its message is no longer there, or was cancelled")
         }
     }
 }
