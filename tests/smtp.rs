@@ -9,5 +9,6 @@ mod smtp {
     mod sessions;
     mod sign_in;
     mod slow;
+    mod smtp_sink;
     mod support;
 }

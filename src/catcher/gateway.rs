@@ -44,6 +44,8 @@ pub enum Answer {
     Later(u32),
     /// Takes the message, and answers with this status all the same.
     TakeAndSay(u16),
+    /// Takes nothing, and does not answer for so long.
+    Hang(Duration),
     /// Takes the message, and does not answer for so long.
     TakeAndHang(Duration),
     /// Takes the message, and answers without its id.
@@ -108,7 +110,7 @@ async fn take(
     let (answer, number) = {
         let mut kept = shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = kept.1.pop_front().unwrap_or(Answer::Take);
-        if !matches!(answer, Answer::Refuse(_) | Answer::Later(_)) {
+        if !matches!(answer, Answer::Refuse(_) | Answer::Later(_) | Answer::Hang(_)) {
             kept.0.push_back(Caught {
                 fields: fields(text(header::CONTENT_TYPE).as_deref(), &body),
                 authorization: text(header::AUTHORIZATION),
@@ -133,7 +135,7 @@ async fn take(
         Answer::Later(seconds) => {
             (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, seconds.to_string())]).into_response()
         }
-        Answer::TakeAndHang(pause) => {
+        Answer::Hang(pause) | Answer::TakeAndHang(pause) => {
             tokio::time::sleep(pause).await;
             StatusCode::CREATED.into_response()
         }

@@ -154,6 +154,30 @@ async fn only_what_was_certainly_not_sent_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_does_not_answer_leaves_a_doubt_whether_it_took_the_message_or_not() {
+    let story = with_sms_types().await;
+    let gateway = story.sms_gateway().await;
+    let workers = work(&story).await;
+    // Longer than anybody waits for an answer.
+    let pause = Duration::from_secs(45);
+    gateway.answer_next([Answer::Hang(pause), Answer::TakeAndHang(pause)]);
+    let ids = [send(&story, "lost").await, send(&story, "taken").await];
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    for id in ids {
+        crate::support::eventually("the doubt", async || {
+            matches!(story.copies(id).await.as_slice(), [copy] if copy.state == DeliveryState::Unknown)
+        })
+        .await;
+        let copy = copy(&story, id).await;
+        assert_eq!(copy.reason.as_deref(), Some("The provider did not answer in time: operation timed out."));
+    }
+    story.clock.advance(TimeDelta::days(1));
+    story.drain().await;
+    assert_eq!(gateway.list().len(), 1, "neither is sent again");
+    workers.stop().await;
+}
+
+#[tokio::test]
 async fn a_gateway_that_cannot_be_used_costs_no_copy_an_attempt() {
     let story = with_sms_types().await;
     let gateway = story.sms_gateway().await;
