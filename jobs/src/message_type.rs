@@ -128,8 +128,9 @@ names! {
 const MAX_DESCRIPTION: usize = 200;
 /// Longest action URL and fallback text, in characters.
 const MAX_TEXT: usize = 2_000;
-/// Most hours, and those where nothing is said, for which a copy is tried.
-const RETRY_HOURS: (i32, i32) = (8_760, 120);
+/// Hours for which a copy is tried where nothing is said, and at most.
+const RETRY_HOURS: i32 = 120;
+const MAX_RETRY_HOURS: i32 = 8_760;
 /// Most days until a message expires.
 const MAX_DAYS: i32 = 36_500;
 
@@ -182,7 +183,7 @@ impl Default for MessageType {
             complete_on: CompleteOn::default(),
             on_unknown: OnUnknown::default(),
             lane: Lane::default(),
-            retry_hours: RETRY_HOURS.1,
+            retry_hours: RETRY_HOURS,
             fallback_text: None,
             standard: false,
         }
@@ -222,8 +223,8 @@ impl MessageType {
                 .map_err(|problem| Refusal::new("action_url", problem))?,
             None => {}
         }
-        if !(0..=RETRY_HOURS.0).contains(&self.retry_hours) {
-            return refuse("retry_hours", &format!("must be 0 to {}", RETRY_HOURS.0));
+        if !(0..=MAX_RETRY_HOURS).contains(&self.retry_hours) {
+            return refuse("retry_hours", &format!("must be 0 to {MAX_RETRY_HOURS}"));
         }
         if self.complete_on == CompleteOn::Callback && action != RequiredAction::Action {
             return refuse("complete_on", "can be callback for action types only");

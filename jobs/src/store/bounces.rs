@@ -65,22 +65,24 @@ pub async fn record(
     Ok(recorded.rows_affected() == 1)
 }
 
-/// The copy did not arrive, for good: not sent again, whatever was thought of it. One that was never to be sent, or that is being
-/// sent now, stays as it is.
+/// What is known now of a copy that a server had taken, or may have: not sent again, whatever was thought of it. One that was never
+/// to be sent, or that is being sent now, stays as it is.
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn fail(
+pub async fn settle(
     executor: impl PgExecutor<'_>,
     id: DeliveryId,
+    state: DeliveryState,
     reason: &str,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update herald.delivery
-         set state = 'failed', reason = $2, pushed_at = null, finished_at = $3
+         set state = $2, reason = $3, pushed_at = null, finished_at = $4
          where id = $1 and state in ('sent', 'unknown', 'pending')",
         id.0,
+        state.as_str(),
         reason,
         now
     )

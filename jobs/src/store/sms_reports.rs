@@ -1,11 +1,9 @@
 //! Copies by SMS, as their provider speaks of them.
 
-use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::deliver::DeliveryState;
-use crate::id::DeliveryId;
 
 /// A copy that a provider speaks of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,27 +29,4 @@ pub async fn lock(transaction: &mut PgConnection, reference: &str) -> Result<Opt
     )
     .fetch_optional(transaction)
     .await
-}
-
-/// The copy has arrived, whatever was thought of it, unless it has failed or was never to be sent.
-///
-/// # Errors
-/// The database cannot be reached.
-pub async fn arrive(
-    executor: impl PgExecutor<'_>,
-    id: DeliveryId,
-    reason: &str,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update herald.delivery
-         set state = 'delivered', reason = $2, pushed_at = null, finished_at = $3
-         where id = $1 and state in ('sent', 'unknown', 'pending')",
-        id.0,
-        reason,
-        now
-    )
-    .execute(executor)
-    .await?;
-    Ok(())
 }

@@ -117,7 +117,7 @@ pub async fn receive(
     }
     let mut received = Received::Noted(id);
     if outcome == AttemptOutcome::Bounced {
-        bounces::fail(&mut *transaction, id, &words.reply, now).await?;
+        bounces::settle(&mut *transaction, id, DeliveryState::Failed, &words.reply, now).await?;
         let bad = about.is_bad_mailbox() && !copy.address.is_empty();
         if bad {
             store::suppressions::add(&mut *transaction, &copy.address, &words.reply, Some(id), now).await?;

@@ -146,13 +146,11 @@ async fn about_copy(
     let words: String = words.replace(char::is_control, " ").chars().take(500).collect();
     let report = bounces::Report { fingerprint, outcome, code: None, reply: words };
     bounces::record(&mut transaction, id, &report, now).await?;
-    let received = if outcome == AttemptOutcome::Delivered {
-        store::sms_reports::arrive(&mut *transaction, id, &report.reply, now).await?;
-        Received::Arrived(id)
-    } else {
-        bounces::fail(&mut *transaction, id, &report.reply, now).await?;
-        Received::Lost(id)
+    let (state, received) = match outcome {
+        AttemptOutcome::Delivered => (DeliveryState::Delivered, Received::Arrived(id)),
+        _ => (DeliveryState::Failed, Received::Lost(id)),
     };
+    bounces::settle(&mut *transaction, id, state, &report.reply, now).await?;
     transaction.commit().await?;
     Ok(received)
 }
