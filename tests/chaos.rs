@@ -8,6 +8,7 @@ mod chaos {
     mod mails;
     mod poison;
     mod postgres;
+    mod producers;
     mod redis;
     mod smtp;
     mod stage;

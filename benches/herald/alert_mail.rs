@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use herald::catcher::{Catcher, Settings};
 use herald_jobs::message_type::Lane;
-use herald_jobs::store;
 use herald_producers::Producer;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -24,15 +23,7 @@ const FIRST: usize = 900;
 pub(crate) async fn behind_bulk(bench: &Bench, report: &mut Report) -> Result<()> {
     let settings = Settings { keep_mails: 10, keep_attempts: 10, ..Settings::new(bench.clock.clone()) };
     let catcher = Catcher::start(SocketAddr::from(([127, 0, 0, 1], 0)), settings).await?;
-    let port = catcher.address().port().to_string();
-    for (key, value) in [
-        ("SMTP-SERVER", "127.0.0.1"),
-        ("SMTP-PORT", port.as_str()),
-        ("SMTP-SECURITY", "none"),
-        ("SMTP-FROM", "herald@bench.example"),
-    ] {
-        store::registry::set(&bench.pool, key, Some(value)).await?;
-    }
+    bench.mail_to(catcher.address().port()).await?;
     let producer = Producer::new(
         bench.pool.clone(),
         bench.queues.clone(),

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use herald_jobs::message_type::Lane;
-use herald_jobs::store;
 
 use crate::report::Report;
 use crate::setup::Bench;
@@ -64,15 +63,7 @@ fn program(name: &str) -> Result<PathBuf> {
 
 pub(crate) async fn mail_vs_smtp(bench: &Bench, report: &mut Report) -> Result<()> {
     let sink = Sink::start()?;
-    let port = sink.port.to_string();
-    for (key, value) in [
-        ("SMTP-SERVER", "127.0.0.1"),
-        ("SMTP-PORT", port.as_str()),
-        ("SMTP-SECURITY", "none"),
-        ("SMTP-FROM", "herald@bench.example"),
-    ] {
-        store::registry::set(&bench.pool, key, Some(value)).await?;
-    }
+    bench.mail_to(sink.port).await?;
     let worker = bench.worker().await?;
     let (mut ratios, mut rates, mut cpus) = (vec![], vec![], vec![]);
     for round in 0..6 {

@@ -8,6 +8,7 @@ mod bare;
 mod inbox;
 mod latency;
 mod mail;
+mod million;
 mod models;
 mod report;
 mod setup;
@@ -56,6 +57,9 @@ async fn main() -> Result<()> {
     }
     if wanted("alert-mail") {
         alert_mail::behind_bulk(&bench, &mut report).await?;
+    }
+    if wanted("million") {
+        million::beside_alerts(&bench, &mut report).await?;
     }
     bench.stop().await?;
     report.finish()

@@ -70,6 +70,20 @@ impl Bench {
         Ok(())
     }
 
+    /// Sends all mail to this port.
+    pub(crate) async fn mail_to(&self, port: u16) -> Result<()> {
+        let port = port.to_string();
+        for (key, value) in [
+            ("SMTP-SERVER", "127.0.0.1"),
+            ("SMTP-PORT", port.as_str()),
+            ("SMTP-SECURITY", "none"),
+            ("SMTP-FROM", "herald@bench.example"),
+        ] {
+            store::registry::set(&self.pool, key, Some(value)).await?;
+        }
+        Ok(())
+    }
+
     /// A worker process of its own, as it runs in production.
     pub(crate) async fn worker(&self) -> Result<Worker> {
         let child = Command::new(env!("CARGO_BIN_EXE_herald"))
@@ -171,8 +185,17 @@ impl Worker {
 
     /// The most memory it has held, in megabytes.
     pub(crate) fn peak_rss(&self) -> Result<f64> {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory it holds, in megabytes.
+    pub(crate) fn rss(&self) -> Result<f64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, which: &str) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(which)).context("no such figure")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1_024.0)
     }
 }

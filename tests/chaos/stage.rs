@@ -1,6 +1,7 @@
 //! What these tests share: worker processes, floods of messages, and a look at Redis' memory.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -20,7 +21,7 @@ pub(crate) const AMPLE: Duration = Duration::from_secs(90);
 /// How much more Redis may use afterwards, in bytes: its own buffers. A thousand forgotten entries would show.
 const MEMORY_SLACK: u64 = 1_500_000;
 
-/// A `herald worker` process. It dies with the test; what it logged is shown when that fails.
+/// A `herald worker` or `herald web` process. It dies with the test; what it logged is shown when that fails.
 pub(crate) struct Worker {
     child: Child,
     log: PathBuf,
@@ -34,9 +35,18 @@ impl Worker {
 
     /// The same with further settings.
     pub(crate) fn start_with(herald: &Herald, settings: &[(&str, &str)]) -> Self {
-        let log = tempfile::Builder::new().prefix("herald-worker-").tempfile().unwrap();
+        Self::start_part(herald, "worker", settings)
+    }
+
+    /// Starts a `herald web` process, which is handled as a worker is.
+    pub(crate) fn web(herald: &Herald, listen: SocketAddr) -> Self {
+        Self::start_part(herald, "web", &[("HERALD__WEB__LISTEN", &listen.to_string())])
+    }
+
+    fn start_part(herald: &Herald, part: &str, settings: &[(&str, &str)]) -> Self {
+        let log = tempfile::Builder::new().prefix("herald-chaos-").tempfile().unwrap();
         let (file, log) = log.keep().unwrap();
-        let mut command = herald.command(&["worker"]);
+        let mut command = herald.command(&[part]);
         command
             .env("HERALD__WEB__OPS_LISTEN", "")
             .env("HERALD__WORKER__TAKEOVER_AFTER", "2")
