@@ -31,8 +31,10 @@ create table herald.attachment (
     content      bytea,
     -- Below the directory that the setting email.attachment_root names; read when the mail is made.
     path         text,
+    -- In herald.output, for as long as it is kept there.
+    output_id    uuid,
     primary key (message_id, position),
-    constraint attachment_source check ((content is null) <> (path is null))
+    constraint attachment_source check (num_nonnulls(content, path, output_id) = 1)
 );
 
 -- However a message goes, its files go with it.

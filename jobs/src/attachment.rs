@@ -7,6 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use lettre::message::header::ContentType;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
+use uuid::Uuid;
 
 use crate::refusal::Refusal;
 
@@ -52,6 +53,8 @@ pub enum Source {
     Bytes(Vec<u8>),
     /// They are read when the mail is made.
     File(String),
+    /// They are kept as an output, for as long as it is.
+    Output(Uuid),
 }
 
 /// What may be attached.
@@ -133,6 +136,8 @@ impl Limits {
                     let found = self.find(path).await;
                     found.map_err(|why| Refusal::new(format!("attachments/{position}/path"), why))?.1
                 }
+                // Whoever keeps it knows its size.
+                Source::Output(_) => 0,
             };
         }
         if total > self.total {

@@ -1,6 +1,7 @@
-//! Output queues: "your report is ready", with a link that only its owner can use.
+//! Output queues: "your report is ready", with a link that only its owner can use, and attached to the mail where it is small.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use herald_jobs::attachment::{Attachment, NewAttachment, Source};
 use herald_jobs::id;
 use herald_jobs::refusal::{Refusal, check_line};
 use herald_jobs::send::NewMessage;
@@ -15,7 +16,7 @@ use crate::{MessageId, Producer, SendError};
 /// Bytes of one part, as it is kept and as it is sent.
 const PART: u64 = 1024 * 1024;
 /// Most bytes of one output.
-const MAX_SIZE: usize = 256 * 1024 * 1024;
+pub const MAX_SIZE: usize = 256 * 1024 * 1024;
 /// Longest name and media type, in characters.
 const MAX_NAME: usize = 200;
 /// Longest URL, in bytes.
@@ -51,7 +52,9 @@ pub enum Content<R> {
 }
 
 impl Producer {
-    /// Tells the owner that an output is ready. The output and its message come together or not at all.
+    /// Tells the owner that an output is ready. The output and its message come together or not at all. Where the message goes by
+    /// e-mail, the file goes along, if it is small enough ([`Limits`](herald_jobs::attachment::Limits)) and the message brings no
+    /// files of its own.
     ///
     /// # Errors
     /// [`SendError`], which names what is wrong: `content` where it is too large or cannot be read. Nothing was sent then.
@@ -81,6 +84,16 @@ impl Producer {
             Content::Url(url) => ("text/html".to_owned(), Some(check_url(url)?)),
         };
         check_line("content_type", &content_type, MAX_NAME)?;
+        let said = Some(content_type.clone());
+        let named = |content_type| NewAttachment {
+            name: name.clone(),
+            content_type,
+            content: Some(String::new()),
+            path: None,
+        };
+        // What is no MIME type for a mail is one of any bytes.
+        let attachment = named(said).parse().or_else(|_| named(None).parse()).ok();
+        let attachment = attachment.map(|it| Attachment { source: Source::Output(id), ..it });
         let row = store::outputs::Output { id, name, content_type, size: 0, url };
         // Checked first: a transaction that waits for a second connection could wait for ever.
         let checked = self.validated(message).await?;
@@ -91,19 +104,22 @@ impl Producer {
             return Err(Refusal::new("recipient", "there is no active user of this name").into());
         }
         if let Content::Bytes { from, .. } = content {
-            keep(&mut transaction, id, from).await?;
+            let size = keep(&mut transaction, id, from).await?;
+            if let (true, Some(attachment)) = (files.is_empty() && self.may_attach(size), attachment) {
+                store::attachments::insert(&mut transaction, sent, &[attachment]).await?;
+            }
         }
         transaction.commit().await?;
         Ok(sent)
     }
 }
 
-/// Keeps the bytes of an output, a part at a time.
+/// Keeps the bytes of an output, a part at a time. Answers how many they are.
 async fn keep(
     transaction: &mut PgConnection,
     id: Uuid,
     mut from: impl AsyncRead + Unpin,
-) -> Result<(), SendError> {
+) -> Result<usize, SendError> {
     let refuse = |problem: String| SendError::from(Refusal::new("content", problem));
     let mut size = 0;
     for number in 0.. {
@@ -120,7 +136,7 @@ async fn keep(
         store::outputs::add_part(&mut *transaction, id, number, &part).await?;
     }
     store::outputs::set_size(transaction, id, i64::try_from(size).unwrap_or(i64::MAX)).await?;
-    Ok(())
+    Ok(size)
 }
 
 fn check_url(text: &str) -> Result<String, Refusal> {

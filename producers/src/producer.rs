@@ -274,6 +274,11 @@ impl Producer {
         }
     }
 
+    /// Whether so many bytes may be attached to a mail.
+    pub(crate) fn may_attach(&self, bytes: usize) -> bool {
+        self.inner.attachments.allows(bytes)
+    }
+
     pub(crate) fn region(&self) -> Option<Region> {
         self.inner.region
     }

@@ -9,6 +9,7 @@ use herald::catcher::{Attachment, Shown, show};
 use herald_jobs::attachment::Limits;
 use herald_jobs::deliver::{AttemptOutcome, DeliveryState};
 use herald_jobs::message_type::ExternalDelivery;
+use herald_producers::output_queue::{Content, Output};
 use herald_producers::{NewAttachment, NewContact, NewMessage, Producer, SendError};
 use herald_workers::Options;
 
@@ -71,6 +72,33 @@ fn hostile() -> Vec<u8> {
     let mut all: Vec<u8> = (0..=255).collect();
     all.extend(b"\r\n.\r\nMAIL FROM:<evil@example.com>\n.\n\r.\r--=_mixed_\r\n");
     all
+}
+
+#[tokio::test]
+async fn c03b_an_output_goes_along_by_mail_where_it_is_small() {
+    let office = Office::open().await;
+    let catcher = office.story.mail_catcher().await;
+    for (name, size) in [("small.pdf", 100_000), ("large.pdf", 100_001)] {
+        let bytes = vec![b'%'; size];
+        let output = Output {
+            message: with(vec![]),
+            name: name.into(),
+            content: Content::Bytes { content_type: "application/pdf".into(), from: bytes.as_slice() },
+            expires_at: office.story.clock.now() + TimeDelta::days(1),
+            public_url: None,
+        };
+        office.producer.output_ready(output).await.unwrap();
+        eventually("the mail", async || !catcher.mailbox().list().is_empty()).await;
+        let files = only_mail(&catcher).attachments;
+        if size == 100_000 {
+            assert_eq!((files[0].name.as_deref(), files[0].content_type.as_str()), (Some(name), "application/pdf"));
+            assert_eq!(files[0].content, bytes);
+        } else {
+            assert!(files.is_empty(), "it is to be fetched");
+        }
+        catcher.mailbox().clear();
+    }
+    office.workers.stop().await;
 }
 
 #[tokio::test]

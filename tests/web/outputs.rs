@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use chrono::TimeDelta;
 use herald_producers::output_queue::{Content, Output};
 use herald_producers::{MessageId, NewMessage, SendError};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use sqlx::PgPool;
 use tokio::io::{AsyncRead, ReadBuf};
 use uuid::Uuid;
@@ -127,6 +127,44 @@ async fn c03b_the_command_line_keeps_a_file_and_tells_its_owner() {
     assert_eq!(ann.bytes(&place(&world, id).await).await, b"a;b\n1;2\n");
     eventually("it to arrive", async || world.status(id).await == "pending").await;
     assert!(ann.get(&format!("/messages/{id}")).await.body.contains("Fetch march.csv"));
+}
+
+#[tokio::test]
+async fn c03b_the_api_takes_a_file_and_tells_its_owner() {
+    let world = World::start().await;
+    let (ann, token) = (world.logged_in("ann").await, world.token("report_task", None).await);
+    let post = |query: &str, body: Vec<u8>| {
+        let request = world.api(Method::POST, &format!("/outputs?{query}"), &token);
+        request.header("content-type", "text/csv").body(body).send()
+    };
+    // More than what other bodies may have.
+    let bytes = vec![b'x'; 3_000_000];
+    let taken = post("recipient=ann&name=march.csv&sender_instance=7", bytes.clone()).await.unwrap();
+    assert_eq!(taken.status(), StatusCode::ACCEPTED);
+    let taken: serde_json::Value = taken.json().await.unwrap();
+    let id: MessageId = taken["id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(ann.bytes(&place(&world, id).await).await, bytes);
+    let led =
+        post("recipient=ann&name=r&sender_instance=7&url=https://files.example/r", vec![]).await.unwrap();
+    assert_eq!(led.status(), StatusCode::ACCEPTED);
+
+    let before = rows(&world.pool).await;
+    for (query, field) in [
+        ("name=march.csv&sender_instance=7", "recipient"),
+        ("recipient=nobody&name=march.csv&sender_instance=7", "recipient"),
+        ("recipient=ann&name=a%2Fb&sender_instance=7", "name"),
+        ("recipient=ann&name=march.csv&sender_instance=7&sender=another", "sender"),
+        ("recipient=ann&name=march.csv&sender_instance=7&expires_at=2001-01-01T00:00:00Z", "expires_at"),
+        ("recipient=ann&name=march.csv&sender_instance=7&expires_at=soon", "expires_at"),
+        ("recipient=ann&name=march.csv&sender_instance=7&url=https://files.example/r", "url"),
+        ("recipient=ann&name=march.csv&sender_instance=7&message_type=NONE", "message_type"),
+        ("recipient=ann&name=march.csv&sender_instance=7&colour=red", "colour"),
+    ] {
+        let refused = post(query, b"x".to_vec()).await.unwrap();
+        let (status, body) = (refused.status(), refused.text().await.unwrap());
+        assert!(status.is_client_error() && body.contains(field), "{query}: {status} {body}");
+    }
+    assert_eq!(rows(&world.pool).await, before);
 }
 
 /// A file that breaks off.

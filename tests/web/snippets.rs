@@ -76,5 +76,5 @@ async fn every_snippet_of_the_guide_runs() {
         crate::support::eventually(text, async || arrived(text).await == 1).await;
     }
     assert_eq!(arrived("Order 7 is late.").await, 0, "it was cancelled");
-    assert_eq!((blocks("sql").len(), blocks("python").len(), blocks("sh").len()), (1, 1, 6));
+    assert_eq!((blocks("sql").len(), blocks("python").len(), blocks("sh").len()), (1, 1, 7));
 }

@@ -21,12 +21,16 @@ use crate::error::{self, PageError};
 use crate::headers::{self, SecurityHeaders};
 use crate::{assets, live, pages, trace};
 
-/// How long a request may take until its answer begins.
+/// How long a request may take until its answer begins; one that brings a file.
 const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE_FOR_FILES: Duration = Duration::from_secs(1_800);
 /// Largest body, in bytes.
 const LARGEST: usize = 1024 * 1024;
 /// Largest body of a list's Post, in bytes: a page full of the longest replies.
 const LARGEST_POST: usize = 4 * LARGEST;
+
+/// Where files come in.
+const OUTPUTS: &str = "/api/v1/outputs";
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +86,7 @@ fn routes() -> Vec<Route> {
         route(Token, "/api/v1/messages/{id}", get(api::messages::read)),
         route(Token, "/api/v1/messages/{id}/deliveries", get(api::messages::deliveries)),
         route(Token, "/api/v1/messages/{id}/recipients", post(api::messages::add_recipient)),
+        route(Token, OUTPUTS, post(api::outputs::send).layer::<_, Infallible>(DefaultBodyLimit::disable())),
         route(Token, "/api/v1/bounces", post(api::bounces::receive).layer(DefaultBodyLimit::max(MOST_READ))),
         route(Signed, "/api/v1/sms/reports", post(api::sms_reports::receive)),
         route(Admin, "/api/v1/message-types", get(api::message_types::list)),
@@ -125,7 +130,9 @@ pub fn router(app: App) -> Router {
     for Route { access, path, methods } in routes() {
         let page_panics = CatchPanicLayer::custom(error::page_for_panic);
         let same_site = from_fn_with_state(app.clone(), form::same_site);
-        let methods = methods.fallback(wrong_method);
+        let patience = if path == OUTPUTS { PATIENCE_FOR_FILES } else { PATIENCE };
+        let timeout = TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, patience);
+        let methods = methods.fallback(wrong_method).layer::<_, Infallible>(timeout);
         router = router.route(
             path,
             match access {
@@ -154,7 +161,6 @@ pub fn router(app: App) -> Router {
         .fallback(nowhere)
         .layer(DefaultBodyLimit::max(LARGEST))
         .layer(CompressionLayer::new())
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE))
         .layer(from_fn_with_state(security, headers::add))
         .layer(from_fn(trace::request))
         .with_state(app)

@@ -57,6 +57,11 @@ pub(crate) async fn of(pool: &PgPool, copy: &Claimed, limits: &Limits) -> Result
             Source::File(path) => tokio::time::timeout(PATIENCE, limits.read(&path))
                 .await
                 .unwrap_or_else(|_| Err(format!("could not be read within {} s", PATIENCE.as_secs()))),
+            Source::Output(id) => match store::outputs::bytes(pool, id).await {
+                Ok(Some(bytes)) => Ok(bytes),
+                Ok(None) => Err("is not kept any more".to_owned()),
+                Err(error) => return Err(format!("The file {name} could not be looked up: {error}.")),
+            },
         };
         match content {
             Ok(content) if copy.attempts >= GOES_WITHOUT && !limits.allows(total + content.len()) => {

@@ -16,19 +16,21 @@ pub async fn insert(
     attachments: &[Attachment],
 ) -> Result<(), sqlx::Error> {
     for (position, attachment) in (0..).zip(attachments) {
-        let (content, path) = match &attachment.source {
-            Source::Bytes(bytes) => (Some(bytes.as_slice()), None),
-            Source::File(path) => (None, Some(path.as_str())),
+        let (content, path, output) = match &attachment.source {
+            Source::Bytes(bytes) => (Some(bytes.as_slice()), None, None),
+            Source::File(path) => (None, Some(path.as_str()), None),
+            Source::Output(id) => (None, None, Some(*id)),
         };
         sqlx::query!(
-            "insert into herald.attachment (message_id, position, name, content_type, content, path)
-             values ($1, $2, $3, $4, $5, $6)",
+            "insert into herald.attachment (message_id, position, name, content_type, content, path, output_id)
+             values ($1, $2, $3, $4, $5, $6, $7)",
             message.0,
             position,
             attachment.name,
             attachment.content_type,
             content,
-            path
+            path,
+            output
         )
         .execute(&mut *transaction)
         .await?;
@@ -45,7 +47,7 @@ pub async fn of_message(
     message: Uuid,
 ) -> Result<Vec<Attachment>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select name, content_type, content, path from herald.attachment where message_id = $1 order by position",
+        "select name, content_type, content, path, output_id from herald.attachment where message_id = $1 order by position",
         message
     )
     .fetch_all(executor)
@@ -55,9 +57,10 @@ pub async fn of_message(
         .map(|row| Attachment {
             name: row.name,
             content_type: row.content_type,
-            source: match row.path {
-                Some(path) => Source::File(path),
-                None => Source::Bytes(row.content.unwrap_or_default()),
+            source: match (row.path, row.output_id) {
+                (Some(path), _) => Source::File(path),
+                (None, Some(output)) => Source::Output(output),
+                (None, None) => Source::Bytes(row.content.unwrap_or_default()),
             },
         })
         .collect())

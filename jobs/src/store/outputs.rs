@@ -120,6 +120,21 @@ pub async fn part(
     .await
 }
 
+/// All bytes of an output; `None`: it is not kept any more. Only for one whose size is known to be small.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn bytes(executor: impl PgExecutor<'_>, output: Uuid) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select coalesce((select string_agg(p.bytes, ''::bytea order by p.number)
+                            from herald.output_part p where p.output_id = o.id), ''::bytea) as "bytes!"
+           from herald.output o where o.id = $1"#,
+        output
+    )
+    .fetch_optional(executor)
+    .await
+}
+
 /// Deletes outputs that ended before `now`, at most `limit`. Answers how many.
 ///
 /// # Errors

@@ -30,6 +30,13 @@ pub(crate) struct Accepted {
     status: &'static str,
 }
 
+impl Accepted {
+    /// What was accepted.
+    pub(super) fn new(id: MessageId) -> Self {
+        Self { id, status: "accepted" }
+    }
+}
+
 /// POST /api/v1/messages: one message from the token's sender; with an `Idempotency-Key` once.
 pub(crate) async fn send(
     State(app): State<App>,
@@ -40,7 +47,7 @@ pub(crate) async fn send(
     let key = headers.get("idempotency-key").map(HeaderValue::to_str).transpose();
     let key = key.map_err(|_| problem::bad_header("Idempotency-Key must be plain ASCII"))?;
     let sent = sending::send(&app, &token, message, key).await?;
-    let body = Json(Accepted { id: sent.id, status: "accepted" });
+    let body = Json(Accepted::new(sent.id));
     let headers = [(header::LOCATION, sending::location(sent.id))];
     let mut response = (StatusCode::ACCEPTED, headers, body).into_response();
     if sent.replayed {
@@ -162,7 +169,7 @@ pub(crate) async fn add_recipient(
     let (id, _) = own(&app, &caller, &id).await?;
     sending::within_rate(&app, &caller.0, app.producer.add_recipient(id, &contact)).await?;
     let location = format!("{}/deliveries", sending::location(id));
-    let body = Json(Accepted { id, status: "accepted" });
+    let body = Json(Accepted::new(id));
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response())
 }
 

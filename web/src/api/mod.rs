@@ -9,6 +9,7 @@ pub(crate) mod message_types;
 pub(crate) mod messages;
 pub(crate) mod models;
 pub(crate) mod openapi;
+pub(crate) mod outputs;
 mod page;
 pub(crate) mod problem;
 mod sending;

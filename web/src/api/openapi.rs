@@ -97,6 +97,7 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
             .answers::<Accepted>(of, 202, JSON, "Accepted. The same contact twice gets one copy."),
         Operation::new("post", "/api/v1/messages/{id}/cancel", "Cancels it while it waits, with its copies")
             .answers::<Accepted>(of, 200, JSON, "Cancelled, now or before."),
+        output(of),
         Operation::new("post", "/api/v1/bounces", "Takes a bounce mail")
             .parameter("recipient", "query", &json!({"type": "string"}), "The address that it came to.")
             .takes::<String>(of, "message/rfc822", &json!("From: MAILER-DAEMON@example.com"))
@@ -158,6 +159,39 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
         &json!({"display_name": "Ann A.", "email": "ann@example.com"}),
     ));
     all
+}
+
+fn output(of: &mut SchemaGenerator) -> Operation {
+    let fields = [
+        ("recipient", "Whose it is: a username. Nobody else can fetch it."),
+        ("name", "The file's name as it is saved."),
+        ("url", "Where it is, instead of a body: the owner is led there."),
+        ("expires_at", "Until when it can be fetched; absent: for 7 days."),
+        ("message_type", "VIEW-NORMAL where it is absent."),
+        ("message_text", "What the owner reads; absent: the name, and where to fetch it."),
+        ("subject", "Of the message."),
+        ("sender", "One of the token's senders; absent: its first."),
+        ("sender_instance", "The instance of the sending model."),
+    ];
+    let mut operation = Operation::new("post", "/api/v1/outputs", "Keeps a file for somebody, and says so");
+    for (name, what) in fields {
+        let mut schema = json!({"type": "string"});
+        if name == "expires_at" {
+            schema["format"] = json!("date-time");
+        }
+        operation = operation.parameter(name, "query", &schema, what);
+        if matches!(name, "recipient" | "name")
+            && let Some(parameter) = operation.parameters.last_mut()
+        {
+            parameter["required"] = json!(true);
+        }
+    }
+    operation.takes::<String>(of, "application/octet-stream", &json!("order;total")).answers::<Accepted>(
+        of,
+        202,
+        JSON,
+        "Accepted, the output and its message.",
+    )
 }
 
 /// The requests about one kind of what is maintained.

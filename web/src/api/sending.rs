@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use herald_jobs::store::access::ApiToken;
-use herald_producers::{MessageId, NewMessage, SendError, Sent};
+use herald_producers::{MessageId, NewMessage, Producer, SendError, Sent};
 
 use super::problem::{self, Problem};
 use crate::app::App;
@@ -15,20 +15,8 @@ pub(super) async fn send(
     mut message: NewMessage,
     key: Option<&str>,
 ) -> Result<Sent, Problem> {
-    if message.sender.is_empty() {
-        message.sender.clone_from(&token.sender);
-    } else if !is_sender(token, &message.sender) {
-        let senders = std::iter::once(&token.sender).chain(&token.senders).map(String::as_str);
-        let problem = format!("this token sends as {}", senders.collect::<Vec<_>>().join(", "));
-        return Err(problem::forbidden("/sender".to_owned(), problem));
-    }
-    if let Some(types) = &token.message_types
-        && !types.contains(&message.message_type)
-    {
-        let problem = format!("this token sends {}", types.join(", "));
-        return Err(problem::forbidden("/message_type".to_owned(), problem));
-    }
-    let producer = app.producer.on_behalf_of(&format!("token {}", token.prefix));
+    restrict(token, &mut message, "")?;
+    let producer = producer(app, token);
     match key {
         None => {
             let id = within_rate(app, token, producer.send(message)).await?;
@@ -41,6 +29,29 @@ pub(super) async fn send(
             if is_counted { settled(app, token, sent)? } else { sent? }
         }
     }
+}
+
+/// Makes the message, which stands at `place` in the body, one of the token's own: by the sender that the token says where it says none.
+pub(super) fn restrict(token: &ApiToken, message: &mut NewMessage, place: &str) -> Result<(), Problem> {
+    if message.sender.is_empty() {
+        message.sender.clone_from(&token.sender);
+    } else if !is_sender(token, &message.sender) {
+        let senders = std::iter::once(&token.sender).chain(&token.senders).map(String::as_str);
+        let problem = format!("this token sends as {}", senders.collect::<Vec<_>>().join(", "));
+        return Err(problem::forbidden(format!("{place}/sender"), problem));
+    }
+    if let Some(types) = &token.message_types
+        && !types.contains(&message.message_type)
+    {
+        let problem = format!("this token sends {}", types.join(", "));
+        return Err(problem::forbidden(format!("{place}/message_type"), problem));
+    }
+    Ok(())
+}
+
+/// Sends what comes in by this token.
+pub(super) fn producer(app: &App, token: &ApiToken) -> Producer {
+    app.producer.on_behalf_of(&format!("token {}", token.prefix))
 }
 
 /// Sends something that counts as one message of the token's rate. What is refused does not.
