@@ -27,6 +27,7 @@ mod stories {
     mod registering;
     mod registry;
     mod relay;
+    mod reminders;
     mod sms;
     mod sms_reports;
     mod sql;

@@ -44,13 +44,13 @@ async fn c07_view_messages_are_purged_when_their_days_have_passed_and_others_sta
     story.clock.advance(TimeDelta::days(9));
     let slot = story.clock.now().trunc_subsecs(0);
     let early = purge(&story, slot, 1).await;
-    assert!(early.result.unwrap().starts_with("purged 0 messages"));
+    assert!(early.result.unwrap().starts_with("purged 0 expired messages"));
     assert_eq!(story.delivered().await.len(), 5);
 
     story.clock.advance(TimeDelta::days(2));
     let run = purge(&story, slot + TimeDelta::days(2), 1).await;
     assert_eq!(run.succeeded, Some(true));
-    assert!(run.result.as_deref().unwrap().starts_with("purged 2 messages"), "{run:?}");
+    assert!(run.result.as_deref().unwrap().starts_with("purged 2 expired messages"), "{run:?}");
     let left: Vec<_> = story.delivered().await.into_iter().collect();
     assert_eq!(
         left,
@@ -73,7 +73,7 @@ async fn c07_more_messages_than_one_statement_takes_are_purged_by_one_run() {
     story.drain().await;
     story.clock.advance(TimeDelta::days(11));
     let run = purge(&story, story.clock.now().trunc_subsecs(0), 1).await;
-    assert!(run.result.as_deref().unwrap().starts_with("purged 2500 messages"), "{run:?}");
+    assert!(run.result.as_deref().unwrap().starts_with("purged 2500 expired messages"), "{run:?}");
     assert!(story.delivered().await.is_empty());
     workers.stop().await;
 }
