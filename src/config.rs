@@ -27,6 +27,7 @@ pub struct Config {
     pub delivery: Delivery,
     pub templates: Templates,
     pub periodic: Periodic,
+    pub purge: Purge,
     pub log: Log,
 }
 
@@ -137,6 +138,7 @@ pub struct Templates {
 #[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
 pub struct Periodic {
     pub purge: Slot,
+    pub reminders: Slot,
 }
 
 /// `[periodic.<job>]`
@@ -148,6 +150,18 @@ pub struct Slot {
     pub start: chrono::NaiveTime,
     pub every: u64,
     pub zone: chrono_tz::Tz,
+}
+
+/// `[purge]`
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
+pub struct Purge {
+    pub history_days: u32,
+    pub ledger_days: u32,
+    pub token_days: u32,
+    pub audit_days: u32,
+    pub run_days: u32,
 }
 
 /// `[log]`

@@ -9,4 +9,5 @@ mod logging;
 mod metrics;
 pub mod private;
 pub mod servers;
+pub mod shipped;
 pub mod wiring;

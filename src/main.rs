@@ -64,6 +64,14 @@ enum Command {
     /// Lists, checks, previews and saves message templates.
     #[command(subcommand)]
     Template(commands::template::Template),
+    /// Lists, saves, checks, tries and runs reminder rules.
+    #[command(subcommand)]
+    Reminder(commands::reminder::Reminder),
+    /// Lists the periodic jobs, and runs one now.
+    #[command(subcommand)]
+    Periodic(commands::periodic::Periodic),
+    /// Deletes what has been kept for long enough, as the periodic job does; or shows what would go.
+    Purge(commands::purge::Purge),
     /// Lists, replays and drops jobs that failed for good.
     #[command(subcommand)]
     Dead(commands::dead::Dead),
@@ -132,6 +140,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Grant(grant) => grant.run(config).await,
         Command::Model(model) => model.run(config).await,
         Command::Template(template) => template.run(config).await,
+        Command::Reminder(reminder) => reminder.run(config).await,
+        Command::Periodic(periodic) => periodic.run(config).await,
+        Command::Purge(purge) => purge.run(config).await,
         Command::Dead(dead) => dead.run(config).await,
         Command::Delivery(delivery) => delivery.run(config).await,
         Command::Bounce(bounce) => bounce.run(config).await,

@@ -11,9 +11,11 @@ use herald_jobs::authoring::Authoring;
 use herald_jobs::clock::Clock;
 use herald_jobs::periodic::PeriodicName;
 use herald_jobs::queues::Queues;
+use herald_jobs::retention::Retention;
 use herald_jobs::store;
 use herald_producers::Producer;
 use herald_producers::numbers::Region;
+use herald_producers::reminders::Reminders;
 use herald_queue::Redis;
 use herald_web::schedule::{Periodic, Schedule, Slots};
 use herald_workers::settings::Access;
@@ -80,12 +82,31 @@ impl Wiring {
             functions_dir: self.functions_dir(),
             message_id_domain: (!domain.is_empty()).then(|| domain.clone()),
             attachments: self.attachments(),
+            region: self.region,
+            retention: self.retention(),
             windows: self.windows()?,
             registry: self.registry_access()?,
         };
         let (queues, clock) = (self.queues.clone(), self.clock.clone());
         herald_workers::Context::new(&self.config.database.url, queues, clock, options)
             .context("database.url")
+    }
+
+    /// How long what is done with is kept.
+    pub fn retention(&self) -> Retention {
+        let crate::config::Purge { history_days, ledger_days, token_days, audit_days, run_days } =
+            self.config.purge;
+        Retention { history_days, ledger_days, token_days, audit_days, run_days }
+    }
+
+    /// What runs and checks reminder rules.
+    ///
+    /// # Errors
+    /// The database's address is malformed.
+    pub fn reminders(&self) -> Result<Reminders> {
+        let reader =
+            store::catalogue::reader(&self.config.database.url, "reminders", 2).context("database.url")?;
+        Ok(Reminders::new(self.producer(), reader))
     }
 
     /// Where templates are checked and saved.
@@ -164,6 +185,7 @@ impl Wiring {
             session_idle: TimeDelta::hours(web.session_idle_hours.into()),
             session_absolute: TimeDelta::days(web.session_days.into()),
             trusted_proxies: web.trusted_proxies.clone(),
+            periodic: self.periodic()?,
             keys: self.registry_access()?.keys,
             ..herald_web::Settings::new(public_url)
         })
@@ -174,12 +196,21 @@ impl Wiring {
     /// # Errors
     /// A job's slots cannot be.
     pub fn schedule(&self) -> Result<Schedule> {
-        let jobs = [(PeriodicName::Purge, &self.config.periodic.purge)];
+        Ok(Schedule::new(self.queues.clone(), self.periodic()?))
+    }
+
+    /// The periodic jobs that are enabled.
+    ///
+    /// # Errors
+    /// A job's slots cannot be.
+    pub fn periodic(&self) -> Result<Vec<Periodic>> {
+        let periodic = &self.config.periodic;
+        let jobs = [(PeriodicName::Purge, &periodic.purge), (PeriodicName::Reminders, &periodic.reminders)];
         let enabled = jobs.into_iter().filter(|(_, slot)| slot.enabled);
         let jobs = enabled.map(|(name, slot)| {
             let slots = Slots::new(Duration::from_secs(slot.every), slot.start, slot.zone);
             Ok(Periodic { name, slots: slots.with_context(|| format!("periodic.{name}"))? })
         });
-        Ok(Schedule::new(self.queues.clone(), jobs.collect::<Result<_>>()?))
+        jobs.collect()
     }
 }

@@ -27,6 +27,10 @@ mod stories {
     mod registering;
     mod registry;
     mod relay;
+    mod reminder_commands;
+    mod reminder_rules;
+    mod reminder_runs;
+    mod reminders;
     mod sms;
     mod sms_reports;
     mod sql;

@@ -18,6 +18,7 @@ mod web {
     mod maintaining;
     mod ops;
     mod outputs;
+    mod reminders;
     mod routes;
     mod schedule;
     mod sms_reports;

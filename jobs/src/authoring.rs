@@ -112,6 +112,11 @@ impl Authoring {
         Self { pool, reader, functions_dir }
     }
 
+    /// What reads the host's tables.
+    pub fn reader(&self) -> &PgPool {
+        &self.reader
+    }
+
     /// All models, with what may be read of them.
     ///
     /// # Errors

@@ -23,7 +23,10 @@ pub mod periodic;
 pub mod queues;
 pub mod refusal;
 #[cfg(feature = "render")]
+pub mod reminder;
+#[cfg(feature = "render")]
 mod rendering;
+pub mod retention;
 pub mod return_path;
 pub mod seal;
 pub mod secret;
@@ -32,3 +35,5 @@ pub mod sms;
 pub mod store;
 #[cfg(feature = "render")]
 pub mod template;
+#[cfg(feature = "render")]
+pub mod window;

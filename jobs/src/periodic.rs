@@ -10,6 +10,8 @@ names! {
     PeriodicName {
         /// Deletes what has outlived its retention.
         Purge = "purge",
+        /// Sends the reminders that are due.
+        Reminders = "reminders",
     }
 }
 

@@ -48,6 +48,8 @@ pub mod output_queue;
 mod producer;
 pub mod push;
 pub mod relay;
+#[cfg(feature = "reminders")]
+pub mod reminders;
 pub mod sms_report;
 pub mod task_queue;
 

@@ -361,13 +361,13 @@ impl Producer {
         Ok(())
     }
 
-    async fn message_type(&self, code: &str) -> Result<Arc<MessageType>, SendError> {
+    pub(crate) async fn message_type(&self, code: &str) -> Result<Arc<MessageType>, SendError> {
         let unknown = || Refusal::new("message_type", format!("there is no message type \"{code}\"")).into();
         self.inner.directory.message_type(code).await?.ok_or_else(unknown)
     }
 
     /// What is accepted, and the job that carries it. Files are kept apart: Redis has no room for them.
-    fn prepare(
+    pub(crate) fn prepare(
         &self,
         message: NewMessage,
         kind: &MessageType,

@@ -37,6 +37,7 @@ pub async fn run(config: Config) -> Result<()> {
     if findings.iter().all(|finding| !matches!(finding, Wrong(_))) {
         findings.extend(registry(&wiring).await);
         findings.push(models(&wiring).await);
+        findings.push(reminders(&wiring).await);
     }
     findings.extend(redis(&wiring).await);
     for finding in &findings {
@@ -131,6 +132,19 @@ async fn models(wiring: &Wiring) -> Finding {
             )
         }
         Err(error) => Wrong(format!("models: roles cannot be read ({error})")),
+    }
+}
+
+async fn reminders(wiring: &Wiring) -> Finding {
+    match store::reminders::troubled(&wiring.pool).await {
+        Ok((0, 0)) => Fine("reminders: every rule that is enabled does what it should".into()),
+        Ok((paused, 0)) => Warning(format!(
+            "reminders: {paused} rules have paused themselves: `herald reminder list` says why, `herald reminder enable` ends it"
+        )),
+        Ok((paused, failed)) => Wrong(format!(
+            "reminders: {failed} rules failed and {paused} are paused: see `herald reminder list`"
+        )),
+        Err(error) => Wrong(format!("reminders: cannot be read ({error})")),
     }
 }
 

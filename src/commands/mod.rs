@@ -14,7 +14,10 @@ pub mod inbox;
 pub mod message_type;
 pub mod model;
 pub mod output;
+pub mod periodic;
+pub mod purge;
 pub mod registry;
+pub mod reminder;
 pub mod run;
 pub mod send;
 pub mod serve;
@@ -45,6 +48,7 @@ const ALL: i64 = 100_000;
 pub async fn migrate(config: Config) -> Result<()> {
     let wiring = Wiring::new(config.with_running_servers()?, "migrate", 2)?;
     herald_jobs::store::migrate(&wiring.pool).await?;
+    crate::shipped::install(&wiring).await?;
     println!("The schema is up to date.");
     Ok(())
 }

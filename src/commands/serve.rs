@@ -133,7 +133,8 @@ pub async fn migrated(wiring: &Wiring) -> Result<()> {
         tracing::warn!("Waits for the database: {error}");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    store::migrate(&wiring.pool).await.context("bring the schema up to date")
+    store::migrate(&wiring.pool).await.context("bring the schema up to date")?;
+    crate::shipped::install(wiring).await
 }
 
 /// Ends with Ctrl-C or SIGTERM. A second one ends the process at once.

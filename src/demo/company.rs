@@ -7,11 +7,15 @@ use anyhow::{Context as _, Result};
 use herald_jobs::authoring::Authoring;
 use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::model::Model;
+use herald_jobs::reminder::ReminderRule;
 use herald_jobs::store;
+use herald_jobs::store::change::Expect;
+use herald_producers::reminders::Reminders;
 use sqlx::PgPool;
 
 /// Who is named when the demo changes something.
 const ACTOR: &str = "demo";
+const RULE: &str = include_str!("../../config/demo/reminders/PO-UNCONFIRMED.toml");
 const FUNCTIONS: &str = include_str!("../../config/functions/demo/orders.rhai");
 
 /// The templates, by their codes.
@@ -55,6 +59,16 @@ pub async fn found(pool: &PgPool, authoring: &Authoring) -> Result<()> {
         };
         authoring.save(&[template], ACTOR).await?;
     }
+    Ok(())
+}
+
+/// Makes the company's reminder rule.
+///
+/// # Errors
+/// The database refuses something.
+pub async fn remind(reminders: &Reminders) -> Result<()> {
+    let rule: ReminderRule = toml::from_str(RULE).context("the rule PO-UNCONFIRMED")?;
+    reminders.save(rule, &Expect::Anything, ACTOR).await?;
     Ok(())
 }
 

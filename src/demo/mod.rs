@@ -52,6 +52,10 @@ async fn on_servers(mut config: Config, begun: Instant, until_first_message: boo
     config.web.ops_listen = free(&config.web.ops_listen).await?;
     config.sms.allow_private = true;
     config.web.application_url = format!("http://{pages_at}/");
+    // Somebody watches, and skips weeks.
+    config.periodic.reminders.every = 5;
+    config.web.session_idle_hours = 24 * 365;
+    config.web.session_days = 365;
 
     let wiring = Wiring::new(config, "demo", 10)?;
     serve::migrated(&wiring).await?;
@@ -60,7 +64,7 @@ async fn on_servers(mut config: Config, begun: Instant, until_first_message: boo
     let gateway = Arc::new(Gateway::start(wiring.clock.clone()).await?);
     load(&wiring, catcher.address().port(), &gateway.url()).await?;
 
-    let router = pages::router((catcher, gateway), wiring.pool.clone(), wiring.producer());
+    let router = pages::router(catcher, gateway, &wiring);
     let told = stop.clone();
     let shown = tokio::spawn(async move { herald_web::serve(pages, router, told).await });
     let banner = announce(&wiring, pages_at, begun, until_first_message, stop.clone());
@@ -73,6 +77,7 @@ async fn on_servers(mut config: Config, begun: Instant, until_first_message: boo
 /// The company, its people's password, and the mail server and SMS gateway that catch everything.
 async fn load(wiring: &Wiring, smtp_port: u16, sms_url: &str) -> Result<()> {
     company::found(&wiring.pool, &wiring.authoring()?).await?;
+    company::remind(&wiring.reminders()?).await?;
     store::registry::mark_caught(&wiring.pool).await?;
     for name in ["ann", "bob"] {
         let name = Username::parse(name).map_err(anyhow::Error::msg)?;

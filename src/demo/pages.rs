@@ -7,14 +7,18 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::routing::get;
-use chrono::{DateTime, Utc};
+use axum::routing::{get, post};
+use chrono::{DateTime, TimeDelta, Utc};
+use herald_jobs::clock::Clock;
+use herald_jobs::periodic::{PeriodicJob, PeriodicName};
+use herald_jobs::queues::Queues;
 use herald_jobs::sms::{Segments, segments};
 use herald_producers::{NewMessage, Producer};
 use serde::Deserialize;
 use sqlx::PgPool;
 
 use crate::catcher::{Catcher, Gateway, Mail, Shown, show};
+use crate::wiring::Wiring;
 
 #[derive(Clone)]
 struct Demo {
@@ -22,11 +26,14 @@ struct Demo {
     gateway: Arc<Gateway>,
     pool: PgPool,
     producer: Producer,
+    clock: Clock,
+    queues: Queues,
 }
 
 /// The pages. They listen on the loopback address only.
-pub(super) fn router(caught: (Arc<Catcher>, Arc<Gateway>), pool: PgPool, producer: Producer) -> Router {
-    let (catcher, gateway) = caught;
+pub(super) fn router(catcher: Arc<Catcher>, gateway: Arc<Gateway>, wiring: &Wiring) -> Router {
+    let (pool, producer) = (wiring.pool.clone(), wiring.producer());
+    let (clock, queues) = (wiring.clock.clone(), wiring.queues.clone());
     Router::new()
         .route("/", get(mails))
         .route("/mail/{id}", get(mail))
@@ -34,7 +41,8 @@ pub(super) fn router(caught: (Arc<Catcher>, Arc<Gateway>), pool: PgPool, produce
         .route("/mail/{id}/attachments/{number}", get(attachment))
         .route("/sms", get(sms))
         .route("/po/approve", get(order).post(approve))
-        .with_state(Demo { catcher, gateway, pool, producer })
+        .route("/skip", post(skip))
+        .with_state(Demo { catcher, gateway, pool, producer, clock, queues })
 }
 
 #[derive(Template)]
@@ -121,6 +129,18 @@ async fn sms(State(demo): State<Demo>) -> Response {
         OneSms { segments: segments(&text), to, text, at: sms.at }
     });
     page(&AllSms { caught: caught.collect() })
+}
+
+/// Two weeks pass, and what waited for that happens.
+async fn skip(State(demo): State<Demo>) -> Response {
+    demo.clock.advance(TimeDelta::days(14));
+    for name in [PeriodicName::Reminders, PeriodicName::Purge] {
+        let job = PeriodicJob { name, slot: demo.clock.now() };
+        if let Err(error) = demo.queues.periodic.push(&job).await {
+            return unavailable(&error);
+        }
+    }
+    Redirect::to("/").into_response()
 }
 
 #[derive(Deserialize)]

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use herald_jobs::send::NewContact;
 use herald_producers::{MessageId, NewMessage, Producer};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -28,7 +27,7 @@ pub(super) async fn go_on(producer: &Producer, pool: &PgPool) -> Result<()> {
         let happened = match event % 4 {
             0 => report(producer, pool).await,
             1 => order(producer, pool).await,
-            2 => reminder(producer, pool).await,
+            2 => reminder(pool).await,
             _ => alert(producer).await,
         };
         if let Err(error) = happened {
@@ -72,22 +71,14 @@ async fn order(producer: &Producer, pool: &PgPool) -> Result<()> {
     Ok(())
 }
 
-/// A question, and a reminder to the customer's contacts.
-async fn reminder(producer: &Producer, pool: &PgPool) -> Result<()> {
-    let contacts: Vec<String> =
-        sqlx::query_scalar("select email from demo.contact_person where customer = 2 order by id")
-            .fetch_all(pool)
-            .await?;
-    let contacts = contacts
-        .into_iter()
-        .zip(["To", "Cc"])
-        .map(|(contact_reference, mode)| NewContact { contact_reference, email_mode: mode.into() });
-    producer
-        .send(NewMessage {
-            recipients: contacts.collect(),
-            ..made_by("REPLY-YESNO", "PO-REMINDER", "purchase_order", 1)
-        })
-        .await?;
+/// An order that nobody has confirmed for three days: the rule PO-UNCONFIRMED finds it, and asks its requester and the customer's contacts.
+async fn reminder(pool: &PgPool) -> Result<()> {
+    sqlx::query(
+        "insert into demo.purchase_order (customer, subject, amount, requester, ordered_on)
+         values (2, 'Lanterns, 20 pieces', 1590.25, 'ann', current_date - 4)",
+    )
+    .execute(pool)
+    .await?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use herald_jobs::queues::Queues;
 use herald_jobs::seal::KeyRing;
 use herald_jobs::store::PgPool;
 use herald_producers::Producer;
+use herald_producers::reminders::Reminders;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
@@ -20,6 +21,7 @@ use crate::access::limit::Attempts;
 use crate::access::password::Passwords;
 use crate::access::rate::Rates;
 use crate::live::{self, Hub};
+use crate::schedule::Periodic;
 
 /// How the web side behaves.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ pub struct Settings {
     pub session_absolute: TimeDelta,
     /// Proxies whose `X-Forwarded-For` is believed; log-in attempts are limited by the address found so.
     pub trusted_proxies: Vec<IpAddr>,
+    /// What the schedule starts, to be shown.
+    pub periodic: Vec<Periodic>,
     /// What return paths were signed with, to know them when bounces come.
     pub keys: Arc<KeyRing>,
 }
@@ -54,6 +58,7 @@ impl Settings {
             session_idle: TimeDelta::hours(12),
             session_absolute: TimeDelta::days(7),
             trusted_proxies: Vec::new(),
+            periodic: Vec::new(),
             keys: Arc::default(),
         }
     }
@@ -76,6 +81,7 @@ pub struct Inner {
     pub(crate) queues: Queues,
     pub(crate) clock: Clock,
     pub(crate) authoring: Authoring,
+    pub(crate) reminders: Reminders,
     pub(crate) settings: Settings,
     pub(crate) destinations: Destinations,
     pub(crate) attempts: Attempts,
@@ -102,8 +108,10 @@ impl App {
             application: settings.application_url.clone(),
             hosts: settings.action_hosts.clone(),
         };
+        let reminders = Reminders::new(producer.clone(), authoring.reader().clone());
         let inner = Inner {
             pool,
+            reminders,
             producer,
             queues,
             clock,

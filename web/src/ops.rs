@@ -97,6 +97,9 @@ async fn of_postgres(app: &App) -> Result<(), store::Error> {
     gauge!("herald_outbox_waiting").set(number(lag.waiting));
     gauge!("herald_outbox_oldest_seconds").set(lag.oldest_seconds);
     gauge!("herald_outbox_failed").set(number(lag.failed));
+    let (paused, failed) = store::reminders::troubled(&app.pool).await?;
+    gauge!("herald_reminder_rules_paused").set(number(paused));
+    gauge!("herald_reminder_rules_failed").set(number(failed));
     let standing = store::deliveries::by_state(&app.pool).await?;
     for channel in ["email", "sms"] {
         for state in ["pending", "sending", "failed", "unknown", "suppressed"] {

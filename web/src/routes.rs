@@ -116,6 +116,20 @@ fn routes() -> Vec<Route> {
         route(Admin, "/api/v1/templates", get(api::templates::list)),
         route(Admin, "/api/v1/templates/{code}", get(api::templates::show).put(api::templates::put)),
         route(Admin, "/api/v1/templates/{code}/preview", post(api::templates::preview)),
+        route(Admin, "/api/v1/reminder-rules", get(api::reminders::list)),
+        route(
+            Admin,
+            "/api/v1/reminder-rules/{code}",
+            get(api::reminders::show).put(api::reminders::put).delete(api::reminders::remove),
+        ),
+        route(Admin, "/api/v1/reminder-rules/{code}/check", post(api::reminders::check)),
+        route(Admin, "/api/v1/reminder-rules/{code}/dry-run", post(api::reminders::dry_run)),
+        route(Admin, "/api/v1/reminder-rules/{code}/run", post(api::reminders::run)),
+        route(Admin, "/api/v1/reminder-rules/{code}/enable", post(api::reminders::enable)),
+        route(Admin, "/api/v1/reminder-rules/{code}/disable", post(api::reminders::disable)),
+        route(Admin, "/api/v1/reminder-rules/{code}/history", get(api::reminders::history)),
+        route(Admin, "/api/v1/periodic", get(api::periodic::list)),
+        route(Admin, "/api/v1/periodic/{name}/run", post(api::periodic::run)),
     ]
 }
 

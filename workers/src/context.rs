@@ -4,8 +4,10 @@ use std::time::Duration;
 use herald_jobs::attachment::Limits;
 use herald_jobs::clock::Clock;
 use herald_jobs::queues::Queues;
+use herald_jobs::retention::Retention;
 use herald_jobs::store;
 use herald_producers::directory::Directory;
+use herald_producers::numbers::Region;
 use sqlx::PgPool;
 
 use crate::settings::Access;
@@ -34,6 +36,10 @@ pub struct Options {
     pub message_id_domain: Option<String>,
     /// What e-mails may carry.
     pub attachments: Limits,
+    /// Where numbers without a country code belong, of contacts whom reminders find.
+    pub region: Option<Region>,
+    /// How long what is done with is kept.
+    pub retention: Retention,
     /// When copies go out.
     pub windows: Windows,
     /// What it may make of the Application Registry.
@@ -53,6 +59,8 @@ impl Default for Options {
             functions_dir: None,
             message_id_domain: None,
             attachments: Limits::default(),
+            region: None,
+            retention: Retention::default(),
             windows: Windows::default(),
             registry: Access::default(),
         }

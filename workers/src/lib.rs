@@ -11,6 +11,7 @@ mod ledger;
 pub mod mail;
 mod outcome;
 pub mod periodic;
+pub mod purge;
 mod register;
 pub mod send;
 pub mod sessions;

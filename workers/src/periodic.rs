@@ -4,21 +4,35 @@ use apalis::prelude::Data;
 use chrono::TimeDelta;
 use herald_jobs::periodic::{PeriodicJob, PeriodicName};
 use herald_jobs::store;
+use herald_producers::reminders::Reminders;
 use herald_queue::Failure;
 
-use crate::Context;
 use crate::outcome::outage;
+use crate::{Context, purge};
 
 /// How long a run may be silent before another worker begins it again, in minutes.
 const SILENT_MINUTES: i64 = 15;
-/// Most rows deleted by one statement, so that no lock is held long.
-const PURGE_ROWS: u64 = 1_000;
+/// How far a slot may lie ahead, by the database's time, in seconds: a machine whose clock is wrong must not use up later slots.
+const AHEAD_SECONDS: i64 = 60;
+
+/// What the handler needs.
+#[derive(Clone)]
+pub(crate) struct PeriodicContext {
+    pub(crate) context: Context,
+    pub(crate) reminders: Reminders,
+}
 
 /// Runs one slot, unless somebody has it already.
 ///
 /// # Errors
 /// The database is not available.
-pub async fn periodic(job: PeriodicJob, context: Data<Context>) -> Result<(), Failure> {
+pub(crate) async fn periodic(job: PeriodicJob, data: Data<PeriodicContext>) -> Result<(), Failure> {
+    let PeriodicContext { context, reminders } = &*data;
+    let now = reminders.now().await.map_err(outage)?;
+    if job.slot > now + TimeDelta::seconds(AHEAD_SECONDS) {
+        tracing::warn!(slot = %job.slot, "The slot of {} is yet to come: a clock is wrong somewhere", job.name);
+        return Ok(());
+    }
     let begun = store::periodic::begin(
         &context.pool,
         &job,
@@ -33,10 +47,16 @@ pub async fn periodic(job: PeriodicJob, context: Data<Context>) -> Result<(), Fa
         return Ok(());
     }
     let result = match job.name {
-        PeriodicName::Purge => purge(&context).await,
+        PeriodicName::Purge => match purge::purge(&context.pool, context.options.retention, now).await {
+            Ok(gone) => Ok(purge::told(&gone)),
+            Err(error) => Err(error.to_string()),
+        },
+        PeriodicName::Reminders => match reminders.run_all().await {
+            Ok(done) => done,
+            Err(error) => Err(error.to_string()),
+        },
     };
-    let record = result.as_deref().map_err(ToString::to_string);
-    let record = record.as_ref().map(|text| *text).map_err(String::as_str);
+    let record = result.as_deref().map_err(String::as_str);
     store::periodic::finish(&context.pool, &job, record, context.clock.now()).await.map_err(outage)?;
     match result {
         Ok(done) => tracing::info!(slot = %job.slot, "Ran {}: {done}", job.name),
@@ -44,38 +64,4 @@ pub async fn periodic(job: PeriodicJob, context: Data<Context>) -> Result<(), Fa
         Err(error) => tracing::warn!(slot = %job.slot, "{} failed: {error}", job.name),
     }
     Ok(())
-}
-
-/// Deletes what has outlived its retention: expired view messages, outputs, sessions, login links, idempotency keys.
-async fn purge(context: &Context) -> Result<String, sqlx::Error> {
-    let now = context.clock.now();
-    let limit = i64::try_from(PURGE_ROWS).unwrap_or(i64::MAX);
-    let mut messages = 0;
-    loop {
-        let purged = store::messages::purge_expired(&context.pool, now, limit).await?;
-        messages += purged;
-        if purged < PURGE_ROWS {
-            break;
-        }
-    }
-    let mut keys = 0;
-    loop {
-        let purged = store::outbox::purge_keys(&context.pool, now, limit).await?;
-        keys += purged;
-        if purged < PURGE_ROWS {
-            break;
-        }
-    }
-    let mut outputs = 0;
-    loop {
-        let purged = store::outputs::purge(&context.pool, now, limit).await?;
-        outputs += purged;
-        if purged < PURGE_ROWS {
-            break;
-        }
-    }
-    let sessions = store::access::purge(&mut *context.pool.acquire().await?, now).await?;
-    Ok(format!(
-        "purged {messages} messages, {keys} idempotency keys, {outputs} outputs, {sessions} sessions and login links"
-    ))
 }

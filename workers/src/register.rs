@@ -5,9 +5,11 @@ use std::time::Duration;
 use apalis::prelude::{WorkerBuilder, WorkerBuilderExt};
 use herald_jobs::address::Channel;
 use herald_jobs::message_type::Lane;
+use herald_producers::Producer;
 use herald_producers::directory::Directory;
 use herald_producers::push::Pusher;
 use herald_producers::relay::Relay;
+use herald_producers::reminders::Reminders;
 use herald_queue::{ConsumerHandle, WorkerOptions};
 use sqlx::PgPool;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -16,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Context;
 use crate::deliver::{DeliverContext, email};
-use crate::periodic::periodic;
+use crate::periodic::{PeriodicContext, periodic};
 use crate::send::{SendContext, record_dead, send};
 use crate::settings::Registry;
 use crate::sms::{SmsContext, sms};
@@ -135,7 +137,15 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
 
     let one =
         WorkerOptions { concurrency: 1, takeover_after: options.takeover_after, ..WorkerOptions::default() };
-    employ!(crew, queues.periodic, worker, one, context.clone(), periodic);
+    let producer_options = herald_producers::Options {
+        max_depth: options.max_depth,
+        region: options.region,
+        attachments: options.attachments.clone(),
+    };
+    let producer = Producer::new(pool.clone(), queues.clone(), clock.clone(), producer_options);
+    let data =
+        PeriodicContext { reminders: Reminders::new(producer, reader.clone()), context: context.clone() };
+    employ!(crew, queues.periodic, worker, one, data, periodic);
 
     let relay = Relay::new(pool.clone(), queues.clone(), clock, options.max_depth);
     let relay = tokio::spawn(relay.run(crew.stop.clone()));

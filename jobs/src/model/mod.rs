@@ -5,12 +5,16 @@
 
 mod catalogue;
 #[cfg(feature = "render")]
+mod path;
+#[cfg(feature = "render")]
 mod selection;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::catalogue::ForeignKey;
 pub use self::catalogue::{Catalogue, Column, Form, Relation, Table};
+#[cfg(feature = "render")]
+pub use self::path::{Path, Step};
 #[cfg(feature = "render")]
 pub use self::selection::{Own, Selected, Selection};
 use crate::refusal::Refusal;

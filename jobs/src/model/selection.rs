@@ -150,7 +150,7 @@ impl Selection {
 
 impl Table {
     /// The relation of this name.
-    fn relation(&self, name: &str) -> Result<Option<&Relation>, String> {
+    pub(super) fn relation(&self, name: &str) -> Result<Option<&Relation>, String> {
         let named = || self.relations.iter().filter(|relation| relation.names.iter().any(|it| it == name));
         let Some(rank) = named().map(|relation| relation.rank).min() else { return Ok(None) };
         let mut best = named().filter(|relation| relation.rank == rank);
@@ -174,7 +174,7 @@ impl Table {
     }
 
     /// The column that a template calls by this name.
-    fn spoken_column(&self, name: &str) -> Result<Option<&Column>, String> {
+    pub(super) fn spoken_column(&self, name: &str) -> Result<Option<&Column>, String> {
         if let Some(column) = self.column(name) {
             return Ok(Some(column));
         }
@@ -188,7 +188,7 @@ impl Table {
         }
     }
 
-    fn unknown(&self, name: &str) -> String {
+    pub(super) fn unknown(&self, name: &str) -> String {
         let columns = self.columns.iter().map(Column::spoken);
         let relations = self.relations.iter().flat_map(|relation| relation.names.iter().cloned());
         let names: Vec<String> = columns.chain(relations).collect();

@@ -36,6 +36,34 @@ pub(super) async fn grant(
     Err(Refusal::new("table", problem).into())
 }
 
+/// Lets `herald_reader` see which occurrences of reminders were sent. What is right already is left as it is.
+pub(super) async fn grant_reminders(
+    transaction: &mut Transaction<'_, Postgres>,
+) -> Result<(), RegisterError> {
+    make_role(transaction).await?;
+    let is_granted = async |connection: &mut PgConnection| {
+        sqlx::query_scalar!(
+            r#"select has_schema_privilege($1, 'herald', 'usage') and has_table_privilege($1, 'herald.reminder_log', 'select') as "is!""#,
+            READER
+        )
+        .fetch_one(connection)
+        .await
+    };
+    if is_granted(transaction).await? {
+        return Ok(());
+    }
+    let grants =
+        format!("grant usage on schema herald to {READER}; grant select on herald.reminder_log to {READER}");
+    let said = attempt(transaction, &grants).await?.err();
+    if is_granted(transaction).await? {
+        return Ok(());
+    }
+    let why = said.map_or_else(String::new, |said| format!(" ({said})"));
+    let problem =
+        format!("this user may not grant what is needed{why}; let the owner of the schema run: {grants}");
+    Err(Refusal::new("model", problem).into())
+}
+
 /// Makes the role `herald_reader` where there is none, and lets this user become it.
 async fn make_role(transaction: &mut Transaction<'_, Postgres>) -> Result<(), RegisterError> {
     // Others may make it at the same time.

@@ -339,7 +339,12 @@ pub async fn purge_expired(
              where id = any(array(select id from herald.message
                    where status = 'pending' and expires_at is not null and expires_at <= $1 and required_action = $3
                    order by expires_at limit $2 for update skip locked))
-             returning recipient_id
+             returning recipient_id, message_type, seen_at
+         ), unread as (
+             insert into herald.purged_unread as u (purged_on, recipient_id, message_type, messages)
+             select ($1 at time zone 'UTC')::date, recipient_id, message_type, count(*) from purged where seen_at is null
+             group by recipient_id, message_type order by recipient_id, message_type
+             on conflict (purged_on, recipient_id, message_type) do update set messages = u.messages + excluded.messages
          ), told as (
              select pg_notify('herald_inbox', string_agg(distinct recipient_id::text, ','))
              from (select recipient_id from purged limit 500) as someone having count(*) > 0

@@ -32,10 +32,16 @@ pub mod message_templates;
 pub mod message_types;
 pub mod messages;
 pub mod models;
+#[cfg(feature = "render")]
+pub mod occurrences;
 pub mod outbox;
 pub mod outputs;
 pub mod periodic;
+pub mod purging;
 pub mod registry;
+pub mod reminder_log;
+#[cfg(feature = "render")]
+pub mod reminders;
 pub mod send_grants;
 pub mod sms_reports;
 pub mod suppressions;

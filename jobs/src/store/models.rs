@@ -175,6 +175,8 @@ pub async fn remove(pool: &PgPool, name: &str, actor: &str) -> Result<bool, Regi
         r#"select 'template ' || t.code as "user!" from herald.message_template t
            where t.model = $1 and t.version = (select max(version) from herald.message_template where code = t.code)
            union all
+           select 'reminder ' || r.code from herald.reminder_rule r where r.definition->>'model' = $1
+           union all
            select 'relation ' || m.name || '.' || (r->>'name') from herald.model m, jsonb_array_elements(m.relations) r
            where r->>'model' = $1 and m.name <> $1
            limit 1"#,

@@ -1,9 +1,10 @@
 //! The runs of periodic jobs: one row for each slot, written by whoever runs it.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgExecutor;
 
-use crate::periodic::PeriodicJob;
+use crate::periodic::{PeriodicJob, PeriodicName};
 
 /// Begins a slot's run. `false`: somebody has it already, and has finished or is not yet `silent` for so long.
 ///
@@ -56,7 +57,7 @@ pub async fn finish(
 }
 
 /// A run, finished or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Run {
     /// Which job.
     pub job: String,
@@ -64,6 +65,8 @@ pub struct Run {
     pub slot: DateTime<Utc>,
     /// Who ran it.
     pub worker: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
     /// What it did, or its error.
@@ -79,9 +82,45 @@ pub struct Run {
 pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,
-        "select job, slot, worker, finished_at, result, succeeded from herald.periodic_run order by slot desc limit $1",
+        "select job, slot, worker, started_at, finished_at, result, succeeded from herald.periodic_run order by slot desc limit $1",
         limit
     )
     .fetch_all(executor)
+    .await
+}
+
+/// The latest run of each job.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn last_of_each(executor: impl PgExecutor<'_>) -> Result<Vec<Run>, sqlx::Error> {
+    let names: Vec<&str> = PeriodicName::ALL.iter().map(|name| name.as_str()).collect();
+    sqlx::query_as!(
+        Run,
+        r#"select run.job, run.slot, run.worker, run.started_at, run.finished_at, run.result, run.succeeded
+           from unnest($1::text[]) as name
+           cross join lateral (select * from herald.periodic_run where job = name order by slot desc limit 1) as run"#,
+        &names as &[&str]
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// The run of one slot.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn of_slot(
+    executor: impl PgExecutor<'_>,
+    name: PeriodicName,
+    slot: DateTime<Utc>,
+) -> Result<Option<Run>, sqlx::Error> {
+    sqlx::query_as!(
+        Run,
+        "select job, slot, worker, started_at, finished_at, result, succeeded from herald.periodic_run where job = $1 and slot = $2",
+        name.as_str(),
+        slot
+    )
+    .fetch_optional(executor)
     .await
 }

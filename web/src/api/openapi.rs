@@ -1,5 +1,7 @@
 //! The API's description (OpenAPI 3.1), made of the types that the handlers read and answer.
 
+mod reminders;
+
 use std::sync::LazyLock;
 
 use axum::http::header;
@@ -158,6 +160,7 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
         "user",
         &json!({"display_name": "Ann A.", "email": "ann@example.com"}),
     ));
+    all.extend(reminders::operations(of));
     all
 }
 

@@ -13,6 +13,7 @@ use herald_jobs::store::change::ChangeError;
 use herald_jobs::store::models::RegisterError;
 use herald_producers::SendError;
 use herald_producers::bounce::ReceiveError;
+use herald_producers::reminders::ReminderError;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -179,7 +180,7 @@ pub(crate) fn unauthorised(given: bool) -> Problem {
         .header(header::WWW_AUTHENTICATE, challenge)
 }
 
-fn unavailable() -> Problem {
+pub(crate) fn unavailable() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not accepted: try again")
         .detail("Repeat the request with the same Idempotency-Key, so that it cannot be sent twice.")
         .header(header::RETRY_AFTER, "2")
@@ -248,6 +249,16 @@ impl From<AuthoringError> for Problem {
                 internal().detail(said)
             }
             AuthoringError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReminderError> for Problem {
+    fn from(error: ReminderError) -> Self {
+        match error {
+            ReminderError::Refused(refusal) => refusal.into(),
+            ReminderError::Change(error) => error.into(),
+            ReminderError::Database(error) => error.into(),
         }
     }
 }
