@@ -24,6 +24,7 @@ pub struct Config {
     pub secrets: Secrets,
     pub email: Email,
     pub sms: Sms,
+    pub webhook: Webhook,
     pub delivery: Delivery,
     pub templates: Templates,
     pub periodic: Periodic,
@@ -94,6 +95,7 @@ pub struct Email {
     pub authorities_file: PathBuf,
     pub attachment_limit: u64,
     pub attachment_root: PathBuf,
+    pub answer_link_days: u32,
 }
 
 /// `[sms]`
@@ -102,6 +104,14 @@ pub struct Email {
 #[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
 pub struct Sms {
     pub region: String,
+    pub allow_private: bool,
+}
+
+/// `[webhook]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
+pub struct Webhook {
     pub allow_private: bool,
 }
 

@@ -16,6 +16,7 @@ use herald_producers::Producer;
 use herald_producers::numbers::Region;
 use herald_queue::Redis;
 use herald_web::schedule::{Periodic, Schedule, Slots};
+use herald_workers::AnswerLinks;
 use herald_workers::settings::Access;
 use herald_workers::window::{Window, Windows};
 use sqlx::PgPool;
@@ -77,6 +78,8 @@ impl Wiring {
                 .context("worker.takeover_after")?,
             grace: Duration::from_secs(worker.grace),
             allow_private_sms: self.config.sms.allow_private,
+            allow_private_webhooks: self.config.webhook.allow_private,
+            answer_links: self.answer_links()?,
             functions_dir: self.functions_dir(),
             message_id_domain: (!domain.is_empty()).then(|| domain.clone()),
             attachments: self.attachments(),
@@ -110,6 +113,13 @@ impl Wiring {
         let mail_authorities = authorities
             .with_context(|| format!("email.authorities_file: {}", email.authorities_file.display()))?;
         Ok(Access { keys: Arc::new(keys), allow_plaintext: email.allow_plaintext, mail_authorities })
+    }
+
+    fn answer_links(&self) -> Result<Option<AnswerLinks>> {
+        let days = self.config.email.answer_link_days;
+        let life = TimeDelta::days(days.into());
+        let links = (days > 0).then(|| Ok(AnswerLinks { public_url: self.public_url()?, life }));
+        links.transpose()
     }
 
     fn windows(&self) -> Result<Windows> {

@@ -50,6 +50,7 @@ pub mod push;
 pub mod relay;
 pub mod sms_report;
 pub mod task_queue;
+pub mod workflow;
 
 pub use error::SendError;
 pub use herald_jobs::attachment::NewAttachment;

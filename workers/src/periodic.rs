@@ -13,6 +13,8 @@ use crate::outcome::outage;
 const SILENT_MINUTES: i64 = 15;
 /// Most rows deleted by one statement, so that no lock is held long.
 const PURGE_ROWS: u64 = 1_000;
+/// How long events are kept after they were handled, for rules to be tried on.
+const EVENTS_KEPT: TimeDelta = TimeDelta::days(7);
 
 /// Runs one slot, unless somebody has it already.
 ///
@@ -46,7 +48,7 @@ pub async fn periodic(job: PeriodicJob, context: Data<Context>) -> Result<(), Fa
     Ok(())
 }
 
-/// Deletes what has outlived its retention: expired view messages, outputs, sessions, login links, idempotency keys.
+/// Deletes what has outlived its retention: expired view messages, outputs, events, sessions, login links, idempotency keys.
 async fn purge(context: &Context) -> Result<String, sqlx::Error> {
     let now = context.clock.now();
     let limit = i64::try_from(PURGE_ROWS).unwrap_or(i64::MAX);
@@ -74,8 +76,16 @@ async fn purge(context: &Context) -> Result<String, sqlx::Error> {
             break;
         }
     }
+    let mut events = 0;
+    loop {
+        let purged = store::events::purge(&context.pool, now - EVENTS_KEPT, limit).await?;
+        events += purged;
+        if purged < PURGE_ROWS {
+            break;
+        }
+    }
     let sessions = store::access::purge(&mut *context.pool.acquire().await?, now).await?;
     Ok(format!(
-        "purged {messages} messages, {keys} idempotency keys, {outputs} outputs, {sessions} sessions and login links"
+        "purged {messages} messages, {keys} idempotency keys, {outputs} outputs, {events} events, {sessions} sessions and login links"
     ))
 }

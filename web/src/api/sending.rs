@@ -17,17 +17,8 @@ pub(super) async fn send(
 ) -> Result<Sent, Problem> {
     if message.sender.is_empty() {
         message.sender.clone_from(&token.sender);
-    } else if !is_sender(token, &message.sender) {
-        let senders = std::iter::once(&token.sender).chain(&token.senders).map(String::as_str);
-        let problem = format!("this token sends as {}", senders.collect::<Vec<_>>().join(", "));
-        return Err(problem::forbidden("/sender".to_owned(), problem));
     }
-    if let Some(types) = &token.message_types
-        && !types.contains(&message.message_type)
-    {
-        let problem = format!("this token sends {}", types.join(", "));
-        return Err(problem::forbidden("/message_type".to_owned(), problem));
-    }
+    may_send(token, "sender", &message.sender, &message.message_type)?;
     let producer = app.producer.on_behalf_of(&format!("token {}", token.prefix));
     match key {
         None => {
@@ -41,6 +32,27 @@ pub(super) async fn send(
             if is_counted { settled(app, token, sent)? } else { sent? }
         }
     }
+}
+
+/// Refuses a sender, named in `field`, or a message type that is not for this token.
+pub(super) fn may_send(
+    token: &ApiToken,
+    field: &str,
+    sender: &str,
+    message_type: &str,
+) -> Result<(), Problem> {
+    if !is_sender(token, sender) {
+        let senders = std::iter::once(&token.sender).chain(&token.senders).map(String::as_str);
+        let problem = format!("this token sends as {}", senders.collect::<Vec<_>>().join(", "));
+        return Err(problem::forbidden(format!("/{field}"), problem));
+    }
+    if let Some(types) = &token.message_types
+        && !types.iter().any(|it| it == message_type)
+    {
+        let problem = format!("this token sends {}", types.join(", "));
+        return Err(problem::forbidden("/message_type".to_owned(), problem));
+    }
+    Ok(())
 }
 
 /// Sends something that counts as one message of the token's rate. What is refused does not.
@@ -74,7 +86,7 @@ pub(super) fn is_own(token: &ApiToken, sender: &str, message_type: &str) -> bool
     is_sender(token, sender) && types.is_none_or(|types| types.iter().any(|it| it == message_type))
 }
 
-fn is_sender(token: &ApiToken, sender: &str) -> bool {
+pub(super) fn is_sender(token: &ApiToken, sender: &str) -> bool {
     token.sender == sender || token.senders.iter().any(|other| other == sender)
 }
 
