@@ -12,8 +12,9 @@ create table herald.app_user (
     -- BCP 47 and IANA names: how dates and numbers are shown to this person.
     locale        text not null default 'en',
     time_zone     text not null default 'UTC',
+    -- operator and admin say what one may do here; any other is the house's own, by which approvers are found.
     roles         text[] not null default '{}'
-                  constraint app_user_roles_known check (roles <@ array['operator', 'admin']),
+                  constraint app_user_roles_form check (array_to_string(roles, ',') ~ '^([a-z][a-z0-9_-]{0,59}(,|$))*$'),
     -- Argon2id in PHC form; null: may enter by a login link only.
     password_hash text,
     active        boolean not null default true,

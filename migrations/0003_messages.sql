@@ -70,6 +70,11 @@ create table herald.message (
     created_at        timestamptz not null,
     seen_at           timestamptz,
     acted_at          timestamptz,
+    -- Who acted: a username, "token ..." or "command line"; and where: inbox, api, email, cli or callback.
+    acted_by          text,
+    acted_via         text,
+    -- Why it was cancelled or withdrawn, where there is something to say.
+    closed_reason     text,
     -- Only view messages expire.
     expires_at        timestamptz,
     batch_id          uuid,

@@ -96,7 +96,9 @@ create function herald.send_message(
     -- How the texts of a message with an instance are written: token (default) or handlebars.
     syntax            text default null,
     -- Instead of the type's: alert, normal or bulk.
-    lane              text default null
+    lane              text default null,
+    -- Where the answer goes: webhook:NAME, stream:NAME or notify. See docs/workflow.md.
+    answer_to         text default null
 ) returns uuid
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -195,6 +197,7 @@ begin
         perform herald.refuse('idempotency_key', 'must be 1 to 255 characters, none of them a control character');
     end if;
 
+    perform herald.check_answer_to(answer_to, type.code, type.required_action);
     if action_parameters is not null then
         if jsonb_typeof(action_parameters) <> 'array' then
             perform herald.refuse('action_parameters', 'must be a list');
@@ -254,7 +257,7 @@ begin
         'external_message', external_message, 'subject', subject, 'sender', sender,
         'sender_instance', sender_instance, 'action_parameters', action_parameters, 'deliver_at', deliver_at,
         'template', template, 'model_key', model_key, 'recipients', recipients,
-        'syntax', nullif(syntax, 'token'), 'lane', lane));
+        'syntax', nullif(syntax, 'token'), 'lane', lane, 'answer_to', answer_to));
     if instance is not null then
         -- By itself: its nulls are values.
         request := request || jsonb_build_object('instance', instance);
@@ -279,8 +282,11 @@ begin
     insert into herald.outbox (id, lane, payload, due_at)
     values (id, coalesce(lane, type.lane),
             json_build_object('id', id, 'accepted_at', (extract(epoch from clock_timestamp()) * 1000)::bigint,
-                              'origin', 'outbox', 'sent_by', 'role ' || session_user, 'message', request),
+                              'origin', 'outbox', 'sent_by', 'role ' || session_user, 'message', request - 'answer_to'),
             coalesce(deliver_at, now()));
+    if answer_to is not null then
+        insert into herald.answer_route (message_id, answer_to) values (id, answer_to);
+    end if;
     return id;
 end $$;
 

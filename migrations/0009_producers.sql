@@ -39,9 +39,10 @@ exception when insufficient_privilege then
     perform herald.refuse('message_id', format('there is no message %s', message_id));
 end $$;
 
--- Cancels messages, in their inboxes or on the way there, and their copies that have not gone out. Answers how many were
--- cancelled now. What never reached its inbox is kept as a cancelled message, its texts as they were sent.
-create function herald.cancel(ids uuid[], now timestamptz) returns bigint
+-- Takes messages back, in their inboxes or on the way there, and their copies that have not gone out: cancelled by who sent them, or
+-- withdrawn by an authorisation. Answers how many were taken back now. What never reached its inbox is kept as a message that was
+-- taken back, its texts as they were sent.
+create function herald.take_back(ids uuid[], into_status text, why text, now timestamptz) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
@@ -54,30 +55,42 @@ begin
     ), kept as (
         insert into herald.message (id, recipient_id, message_type, alert, required_action, choice_set, action_url, complete_on,
                                     on_unknown, lane, subject, message_text, external_message, template, sender, sender_instance,
-                                    action_parameters, status, created_at, batch_id, sent_by)
+                                    action_parameters, status, closed_reason, created_at, batch_id, sent_by)
         select s.id, u.id, t.code, t.delivery_method = 'alert', t.required_action, t.choice_set, t.action_url, t.complete_on,
                t.on_unknown, s.lane, coalesce(m->>'subject', t.description), coalesce(m->>'message_text', ''),
                m->>'external_message', m->>'template', m->>'sender', m->>'sender_instance', (m->'action_parameters')::jsonb,
-               'cancelled', s.accepted_at, s.batch_id, s.payload->>'sent_by'
+               into_status, why, s.accepted_at, s.batch_id, s.payload->>'sent_by'
         from send s cross join lateral (select s.payload->'message') as p(m)
         join herald.app_user u on u.username = m->>'recipient'
         join herald.message_type t on t.code = m->>'message_type'
         on conflict (id) do nothing
     )
     select count(*) into on_the_way from send;
-    with cancelled as (
-        update herald.message m set status = 'cancelled' where m.id = any(ids) and m.status = 'pending'
+    -- In the order in which everybody locks messages.
+    perform from herald.message m where m.id = any(ids) order by m.id for update;
+    with closed as (
+        update herald.message m set status = into_status, closed_reason = why where m.id = any(ids) and m.status = 'pending'
         returning m.recipient_id
     )
-    select array_agg(recipient_id::text) into told from cancelled;
+    select array_agg(recipient_id::text) into told from closed;
     update herald.delivery d
-        set state = 'cancelled', reason = 'The message was cancelled.', finished_at = now, pushed_at = null
+        set state = 'cancelled', reason = 'The message was ' || into_status || '.', finished_at = now, pushed_at = null
         where d.message_id = any(ids) and d.state = 'pending';
+    delete from herald.answer_route r where r.message_id = any(ids)
+        and not exists (select from herald.message m where m.id = r.message_id and m.status = 'pending');
     if told is not null then
         perform pg_notify('herald_inbox', case when cardinality(told) > 500 then '*'
             else (select string_agg(distinct recipient, ',') from unnest(told) recipient) end);
     end if;
     return on_the_way + coalesce(cardinality(told), 0);
+end $$;
+
+-- Cancels messages. Those of an authorisation are its own to withdraw.
+create function herald.cancel(ids uuid[], now timestamptz) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    return herald.take_back(array(select id from unnest(ids) id
+                                  where not exists (select from herald.approver a where a.message_id = id)), 'cancelled', null, now);
 end $$;
 
 -- Cancels one message. True: it is cancelled now; false: it was cancelled before.
@@ -88,7 +101,12 @@ declare
     status text;
 begin
     perform herald.check_sender_of(message_id);
-    if herald.cancel(array[message_id], clock_timestamp()) > 0 then
+    if exists (select from herald.approver a where a.message_id = message_id) then
+        raise exception using message = 'message_id: the message asks for an authorisation: withdraw that',
+            errcode = 'object_not_in_prerequisite_state', column = 'message_id',
+            detail = 'The argument message_id was refused, and nothing was cancelled.',
+            hint = 'Use herald.withdraw_authorisation.';
+    elsif herald.cancel(array[message_id], clock_timestamp()) > 0 then
         return true;
     end if;
     select m.status into status from herald.message m where m.id = message_id;

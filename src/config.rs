@@ -24,6 +24,7 @@ pub struct Config {
     pub secrets: Secrets,
     pub email: Email,
     pub sms: Sms,
+    pub webhook: Webhook,
     pub delivery: Delivery,
     pub templates: Templates,
     pub periodic: Periodic,
@@ -95,6 +96,7 @@ pub struct Email {
     pub authorities_file: PathBuf,
     pub attachment_limit: u64,
     pub attachment_root: PathBuf,
+    pub answer_link_days: u32,
 }
 
 /// `[sms]`
@@ -103,6 +105,14 @@ pub struct Email {
 #[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
 pub struct Sms {
     pub region: String,
+    pub allow_private: bool,
+}
+
+/// `[webhook]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
+pub struct Webhook {
     pub allow_private: bool,
 }
 
@@ -162,6 +172,8 @@ pub struct Purge {
     pub token_days: u32,
     pub audit_days: u32,
     pub run_days: u32,
+    /// Changes of watched tables, after they were handled.
+    pub event_days: u32,
 }
 
 /// `[log]`

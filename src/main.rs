@@ -36,6 +36,21 @@ enum Command {
     Run(commands::run::Run),
     /// Cancels messages that wait.
     Cancel(commands::cancel::Cancel),
+    /// Answers a message for its recipient.
+    Answer(commands::answer::Answer),
+    /// Asks people for decisions, and shows, lists and withdraws what was asked.
+    #[command(subcommand)]
+    Authorise(commands::authorise::Authorise),
+    /// Watches a table of the host application for events, and lists and removes watches.
+    Watch(commands::watch::Watch),
+    /// Imports, lists, removes and tries the rules by which events become messages.
+    #[command(subcommand)]
+    EventRule(commands::event_rule::Rule),
+    /// Adds, lists and removes programs that are told of answers, and tells them again.
+    #[command(subcommand)]
+    Webhook(commands::webhook::Webhook),
+    /// Waits until a message is answered or an authorisation decided, and prints how.
+    Wait(commands::wait::Wait),
     /// Prints the script that completes Herald's commands in a shell.
     Completions {
         /// bash, elvish, fish, powershell or zsh.
@@ -124,6 +139,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let config = Config::load(arguments.config.as_deref())?;
     let done = match arguments.command {
         Command::Run(run) => return run.run(config).await,
+        Command::Wait(wait) => return wait.run(config).await,
+        Command::Watch(watch) => watch.run(config).await,
+        Command::EventRule(rule) => rule.run(config).await,
+        Command::Webhook(webhook) => webhook.run(config).await,
+        Command::Answer(answer) => answer.run(config).await,
+        Command::Authorise(authorise) => authorise.run(config).await,
         Command::Serve => commands::serve::serve(config).await,
         Command::Worker => commands::serve::worker(config).await,
         Command::Web => commands::serve::web(config).await,

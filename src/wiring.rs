@@ -18,6 +18,7 @@ use herald_producers::numbers::Region;
 use herald_producers::reminders::Reminders;
 use herald_queue::Redis;
 use herald_web::schedule::{Periodic, Schedule, Slots};
+use herald_workers::AnswerLinks;
 use herald_workers::settings::Access;
 use herald_workers::window::{Window, Windows};
 use sqlx::PgPool;
@@ -79,6 +80,8 @@ impl Wiring {
                 .context("worker.takeover_after")?,
             grace: Duration::from_secs(worker.grace),
             allow_private_sms: self.config.sms.allow_private,
+            allow_private_webhooks: self.config.webhook.allow_private,
+            answer_links: self.answer_links()?,
             functions_dir: self.functions_dir(),
             message_id_domain: (!domain.is_empty()).then(|| domain.clone()),
             attachments: self.attachments(),
@@ -94,9 +97,9 @@ impl Wiring {
 
     /// How long what is done with is kept.
     pub fn retention(&self) -> Retention {
-        let crate::config::Purge { history_days, ledger_days, token_days, audit_days, run_days } =
+        let crate::config::Purge { history_days, ledger_days, token_days, audit_days, run_days, event_days } =
             self.config.purge;
-        Retention { history_days, ledger_days, token_days, audit_days, run_days }
+        Retention { history_days, ledger_days, token_days, audit_days, run_days, event_days }
     }
 
     /// What runs and checks reminder rules.
@@ -131,6 +134,13 @@ impl Wiring {
         let mail_authorities = authorities
             .with_context(|| format!("email.authorities_file: {}", email.authorities_file.display()))?;
         Ok(Access { keys: Arc::new(keys), allow_plaintext: email.allow_plaintext, mail_authorities })
+    }
+
+    fn answer_links(&self) -> Result<Option<AnswerLinks>> {
+        let days = self.config.email.answer_link_days;
+        let life = TimeDelta::days(days.into());
+        let links = (days > 0).then(|| Ok(AnswerLinks { public_url: self.public_url()?, life }));
+        links.transpose()
     }
 
     fn windows(&self) -> Result<Windows> {

@@ -7,8 +7,6 @@ use crate::refusal::{Refusal, check_line};
 
 /// Longest display name, in characters.
 const MAX_NAME: usize = 200;
-/// What a user may be besides a recipient.
-pub const ROLES: [&str; 2] = ["operator", "admin"];
 
 /// A user. Passwords and log-in links are made elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -26,7 +24,7 @@ pub struct Account {
     pub locale: String,
     /// An IANA name, as in `Europe/Berlin`.
     pub time_zone: String,
-    /// `operator` and `admin`, or neither.
+    /// `operator` and `admin`, and roles of the house's own, by which approvers are found.
     pub roles: Vec<String>,
     /// Receives messages and may log in.
     pub active: bool,
@@ -71,14 +69,20 @@ impl Account {
             return Err(Refusal::new("locale", "must be a language and perhaps a region, as in en-GB"));
         }
         for (position, role) in self.roles.iter().enumerate() {
-            if !ROLES.contains(&role.as_str()) {
-                return Err(Refusal::new(format!("roles/{position}"), "must be operator or admin"));
+            if !is_role(role) {
+                let problem = "must be operator, admin, or a role of your own: a letter, then letters, digits, _ or -, in lower case";
+                return Err(Refusal::new(format!("roles/{position}"), problem));
             }
         }
         self.roles.sort();
         self.roles.dedup();
         Ok(self)
     }
+}
+
+fn is_role(role: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+    role.len() <= 60 && role.starts_with(|c: char| c.is_ascii_lowercase()) && role.chars().all(is_part)
 }
 
 /// Whether this has the form of a language tag (BCP 47).
@@ -107,7 +111,7 @@ mod tests {
             (Account { email: Some("ann".into()), ..good.clone() }, "email"),
             (Account { mobile: Some("0170".into()), ..good.clone() }, "mobile"),
             (Account { locale: "english please".into(), ..good.clone() }, "locale"),
-            (Account { roles: vec!["admin".into(), "root".into()], ..good }, "roles/1"),
+            (Account { roles: vec!["admin".into(), "Root".into()], ..good }, "roles/1"),
         ] {
             assert_eq!(bad.validate().unwrap_err().field, field);
         }

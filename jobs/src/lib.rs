@@ -7,18 +7,25 @@
 pub mod account;
 pub mod action_url;
 pub mod address;
+pub mod answer;
+pub mod answer_link;
 pub mod attachment;
 #[cfg(feature = "render")]
 pub mod authoring;
+pub mod authorisation;
 pub mod choice_set;
 pub mod clock;
 pub mod deliver;
 mod email_address;
+#[cfg(feature = "render")]
+pub mod event_rule;
 pub mod group_commit;
 pub mod id;
 pub mod message_template;
 pub mod message_type;
 pub mod model;
+#[cfg(feature = "render")]
+pub mod path;
 pub mod periodic;
 pub mod queues;
 pub mod refusal;

@@ -49,7 +49,12 @@ pub struct Queues {
     pub sms: Lanes<DeliverJob>,
     /// What the schedule starts.
     pub periodic: Queue<PeriodicJob>,
+    /// What all keys begin with.
+    prefix: String,
 }
+
+/// About how many answers a stream holds; older ones are in Postgres.
+const ANSWERS: usize = 100_000;
 
 impl Queues {
     /// The queues kept in `redis`.
@@ -59,8 +64,18 @@ impl Queues {
             email: Lanes::new(&redis, "email", options),
             sms: Lanes::new(&redis, "sms", options),
             periodic: Queue::new(&redis, "periodic", options.clone()),
+            prefix: options.prefix.clone(),
             redis,
         }
+    }
+
+    /// Appends an answer to the stream of this name, for programs that read streams: `<prefix>:answers:<name>`.
+    ///
+    /// # Errors
+    /// Redis did not take it, or its answer was lost.
+    pub async fn tell(&self, name: &str, id: &str, payload: &str) -> Result<(), QueueError> {
+        let stream = format!("{}:answers:{name}", self.prefix);
+        self.redis.append(&stream, &[("id", id), ("payload", payload)], ANSWERS).await
     }
 
     /// Those of a channel's copies.

@@ -16,6 +16,8 @@ names! {
         Ledger = "copies of the ledger",
         /// Files that waited to be fetched.
         Outputs = "outputs",
+        /// Changes of watched tables that were handled.
+        Events = "events",
         /// Keys that tell a repeated send.
         Keys = "idempotency keys",
         /// Log-ins and login links.
@@ -42,11 +44,13 @@ pub struct Retention {
     pub audit_days: u32,
     /// Runs of periodic jobs.
     pub run_days: u32,
+    /// Changes of watched tables, after they were handled: event rules can be tried on them.
+    pub event_days: u32,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { history_days: 365, ledger_days: 400, token_days: 90, audit_days: 0, run_days: 30 }
+        Self { history_days: 365, ledger_days: 400, token_days: 90, audit_days: 0, run_days: 30, event_days: 7 }
     }
 }
 
@@ -61,6 +65,7 @@ impl Retention {
             Kept::Tokens => self.token_days,
             Kept::Audit => self.audit_days,
             Kept::Runs => self.run_days,
+            Kept::Events => self.event_days,
         };
         (days > 0)
             .then(|| now.checked_sub_signed(TimeDelta::days(days.into())).unwrap_or(DateTime::<Utc>::MIN_UTC))

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::address::{Contact, EmailMode, Username};
+use crate::answer::AnswerTo;
 use crate::attachment::{Attachment, MAX_ATTACHMENTS, NewAttachment};
 use crate::id::MessageId;
 use crate::message_type::{Lane, MessageType, RequiredAction, names};
@@ -80,6 +81,9 @@ pub struct NewMessage {
     /// Overrides the type's lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<Lane>,
+    /// Where the answer goes: `webhook:NAME`, `stream:NAME` or `notify`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_to: Option<String>,
 }
 
 names! {
@@ -180,6 +184,7 @@ impl NewMessage {
             return refuse("recipients", format!("has more than {MAX_CONTACTS} entries"));
         }
         self.check_contacts()?;
+        self.check_answer_to(message_type)?;
         self.files()?;
         Ok(self)
     }
@@ -193,6 +198,15 @@ impl NewMessage {
             contact.parse().map(drop).map_err(within)
         };
         self.recipients.iter().enumerate().try_for_each(named)
+    }
+
+    fn check_answer_to(&self, message_type: &MessageType) -> Result<(), Refusal> {
+        let Some(answer_to) = &self.answer_to else { return Ok(()) };
+        if message_type.required_action == RequiredAction::View {
+            let problem = format!("is of no use with {}, which nobody answers", message_type.code);
+            return Err(Refusal::new("answer_to", problem));
+        }
+        answer_to.parse::<AnswerTo>().map(drop).map_err(|problem| Refusal::new("answer_to", problem))
     }
 
     /// The attached files in valid form.

@@ -52,6 +52,7 @@ pub mod relay;
 pub mod reminders;
 pub mod sms_report;
 pub mod task_queue;
+pub mod workflow;
 
 pub use error::SendError;
 pub use herald_jobs::attachment::NewAttachment;

@@ -165,6 +165,7 @@ impl Producer {
         let sender = message.sender.clone();
         // What they come to counts where the key is new: a repeated request is answered as before, whatever became of its files.
         let files = self.files(&message).await;
+        let answer_to = message.answer_to.clone();
         let (accepting, job) = self.prepare(message, &kind, None)?;
         let _turn = self.turn(files.as_deref().unwrap_or_default()).await;
         let mut transaction = self.inner.pool.begin().await?;
@@ -180,7 +181,7 @@ impl Producer {
             return Ok(Err(refused));
         }
         let (lane, pushed) = (accepting.lane, accepting.pushed);
-        accept_with(&mut transaction, accepting, &files?).await?;
+        accept_with(&mut transaction, accepting, &files?, answer_to.as_deref()).await?;
         transaction.commit().await?;
         if pushed {
             self.pusher(lane).push(vec![job]).await;
@@ -210,9 +211,10 @@ impl Producer {
         (message, kind): (NewMessage, Arc<MessageType>),
         files: &[Attachment],
     ) -> Result<MessageId, SendError> {
+        let answer_to = message.answer_to.clone();
         let (accepting, _) = self.prepare(message, &kind, None)?;
         let (id, accepting) = (accepting.id, Accepting { pushed: false, ..accepting });
-        accept_with(transaction, accepting, files).await?;
+        accept_with(transaction, accepting, files, answer_to.as_deref()).await?;
         Ok(id)
     }
 
@@ -252,6 +254,9 @@ impl Producer {
         if !message.attachments.is_empty() {
             return Err(Refusal::new("attachments", "cannot take the fast lane").into());
         }
+        if message.answer_to.is_some() {
+            return Err(Refusal::new("answer_to", "cannot take the fast lane").into());
+        }
         let now = self.inner.clock.now();
         let (id, lane) = (MessageId::new(now), message.lane.unwrap_or(kind.lane));
         let job = SendJob {
@@ -283,6 +288,10 @@ impl Producer {
         self.inner.region
     }
 
+    pub(crate) fn sent_by(&self) -> Option<&str> {
+        self.sent_by.as_deref()
+    }
+
     pub(crate) fn pool(&self) -> &PgPool {
         &self.inner.pool
     }
@@ -298,14 +307,15 @@ impl Producer {
         batch: Option<Uuid>,
     ) -> Result<MessageId, SendError> {
         let files = self.files(&message).await?;
+        let answer_to = message.answer_to.clone();
         let (accepting, job) = self.prepare(message, kind, batch)?;
         let (id, lane, pushed) = (accepting.id, accepting.lane, accepting.pushed);
-        if files.is_empty() {
+        if files.is_empty() && answer_to.is_none() {
             refuse_stranger(self.inner.accepting.submit(accepting).await?)?;
         } else {
             let _turn = self.turn(&files).await;
             let mut transaction = self.inner.pool.begin().await?;
-            accept_with(&mut transaction, accepting, &files).await?;
+            accept_with(&mut transaction, accepting, &files, answer_to.as_deref()).await?;
             transaction.commit().await?;
         }
         if pushed {
@@ -366,7 +376,8 @@ impl Producer {
         self.inner.directory.message_type(code).await?.ok_or_else(unknown)
     }
 
-    /// What is accepted, and the job that carries it. Files are kept apart: Redis has no room for them.
+    /// What is accepted, and the job that carries it. Files are kept apart, since Redis has no room for them, and so is where the
+    /// answer goes.
     pub(crate) fn prepare(
         &self,
         message: NewMessage,
@@ -376,7 +387,7 @@ impl Producer {
         let now = self.inner.clock.now();
         let (id, lane) = (MessageId::new(now), message.lane.unwrap_or(kind.lane));
         let due_at = message.deliver_at.filter(|&at| at > now);
-        let message = NewMessage { attachments: Vec::new(), ..message };
+        let message = NewMessage { attachments: Vec::new(), answer_to: None, ..message };
         let job = SendJob {
             id,
             accepted_at: now.timestamp_millis(),
@@ -419,15 +430,22 @@ fn check_key(key: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Accepts a send with its files, which it must be together with.
+/// Accepts a send with its files and where its answer goes, which it must be together with.
 async fn accept_with(
     transaction: &mut PgConnection,
     accepting: Accepting,
     files: &[Attachment],
+    answer_to: Option<&str>,
 ) -> Result<(), SendError> {
     let id = accepting.id;
     let answers = store::outbox::accept(transaction, &[accepting]).await?;
     answers.into_iter().try_for_each(refuse_stranger)?;
+    if let Some(answer_to) = answer_to
+        && !store::answers::route(transaction, id, answer_to).await?
+    {
+        let name = answer_to.split_once(':').map_or(answer_to, |(_, name)| name);
+        return Err(Refusal::new("answer_to", format!("there is no webhook \"{name}\"")).into());
+    }
     Ok(store::attachments::insert(transaction, id, files).await?)
 }
 

@@ -1,5 +1,7 @@
 //! The subcommands, one file each.
 
+pub mod answer;
+pub mod authorise;
 pub mod bounce;
 pub mod cancel;
 pub mod check;
@@ -9,6 +11,7 @@ pub mod dead;
 pub mod delivery;
 pub mod demo;
 pub mod doctor;
+pub mod event_rule;
 pub mod grant;
 pub mod inbox;
 pub mod message_type;
@@ -25,6 +28,9 @@ pub mod suppression;
 pub mod template;
 pub mod token;
 pub mod user;
+pub mod wait;
+pub mod watch;
+pub mod webhook;
 
 use std::process::ExitCode;
 

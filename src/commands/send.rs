@@ -77,6 +77,9 @@ pub struct Send {
     /// How a text with --fields is written: token or handlebars.
     #[arg(long, value_parser = Syntax::from_str)]
     syntax: Option<Syntax>,
+    /// Where the answer goes: webhook:NAME, stream:NAME or notify.
+    #[arg(long, conflicts_with = "fast")]
+    answer_to: Option<String>,
     /// Prints the answer as JSON.
     #[arg(long)]
     json: bool,
@@ -154,6 +157,7 @@ impl Send {
             syntax: self.syntax.unwrap_or_default(),
             deliver_at: self.deliver_at,
             lane: self.lane,
+            answer_to: self.answer_to.clone(),
         })
     }
 }

@@ -148,7 +148,7 @@ async fn users_are_maintained_on_the_command_line() {
         &story,
         &[
             (&["user", "set", "ann", "--time-zone", "Nowhere/Town"], "time_zone"),
-            (&["user", "set", "ann", "--roles", "root"], "roles/0"),
+            (&["user", "set", "ann", "--roles", "Root"], "roles/0"),
             (&["user", "set", "nobody", "--email", "a@example.com"], "nobody"),
             (&["user", "rm", "nobody"], "nobody"),
         ],

@@ -256,7 +256,7 @@ async fn users_are_maintained_by_the_api() {
             (Method::PUT, "/users/zoe", json!({"mobile": "zoe@example.com"}), 422, "/mobile"),
             (Method::PUT, "/users/zoe", json!({"time_zone": "Nowhere/Town"}), 422, "/time_zone"),
             (Method::PUT, "/users/zoe", json!({"locale": "?"}), 422, "/locale"),
-            (Method::PUT, "/users/zoe", json!({"roles": ["root"]}), 422, "/roles/0"),
+            (Method::PUT, "/users/zoe", json!({"roles": ["Root"]}), 422, "/roles/0"),
             (Method::PUT, "/users/zoe", json!({"password": "x"}), 422, "/password"),
             (Method::GET, "/users/nobody", Value::Null, 404, ""),
             (Method::DELETE, "/users/nobody", Value::Null, 404, ""),

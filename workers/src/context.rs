@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use herald_jobs::attachment::Limits;
 use herald_jobs::clock::Clock;
 use herald_jobs::queues::Queues;
@@ -9,9 +10,19 @@ use herald_jobs::store;
 use herald_producers::directory::Directory;
 use herald_producers::numbers::Region;
 use sqlx::PgPool;
+use url::Url;
 
 use crate::settings::Access;
 use crate::window::Windows;
+
+/// The links in e-mails that answer their message.
+#[derive(Clone, Debug)]
+pub struct AnswerLinks {
+    /// Where the inbox is.
+    pub public_url: Url,
+    /// How long they work after the message was made.
+    pub life: TimeDelta,
+}
 
 /// How the workers of one process behave.
 #[derive(Clone, Debug)]
@@ -30,6 +41,10 @@ pub struct Options {
     pub grace: Duration,
     /// Whether an SMS gateway may have a private address.
     pub allow_private_sms: bool,
+    /// Whether a webhook may have a private address.
+    pub allow_private_webhooks: bool,
+    /// How e-mails can be answered by a link; `None`: they cannot.
+    pub answer_links: Option<AnswerLinks>,
     /// Where the functions of templates are; `None`: there are only those of package `std`.
     pub functions_dir: Option<PathBuf>,
     /// Domain of the Message-IDs; `None`: that of the sender address.
@@ -56,6 +71,8 @@ impl Default for Options {
             takeover_after: Duration::from_secs(30),
             grace: Duration::from_secs(30),
             allow_private_sms: false,
+            allow_private_webhooks: false,
+            answer_links: None,
             functions_dir: None,
             message_id_domain: None,
             attachments: Limits::default(),

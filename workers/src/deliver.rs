@@ -17,9 +17,10 @@ use herald_queue::Failure;
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::context::Options;
+use crate::context::{AnswerLinks, Options};
 use crate::files;
 use crate::ledger::{self, Entry, Ledger};
+use crate::links;
 use crate::mail;
 use crate::outcome::{failure, outage};
 use crate::sessions::Sessions;
@@ -39,6 +40,7 @@ pub struct DeliverContext {
     ledger: GroupCommit<Ledger>,
     domain: Option<String>,
     attachments: Limits,
+    links: Option<AnswerLinks>,
     /// `None`: always open.
     window: Option<Window>,
 }
@@ -55,6 +57,7 @@ impl DeliverContext {
             registry,
             domain: options.message_id_domain.clone(),
             attachments: options.attachments.clone(),
+            links: options.answer_links.clone(),
             // An alert is of no use in the morning.
             window: options.windows.email.clone().filter(|_| lane != Lane::Alert),
         }
@@ -109,8 +112,10 @@ async fn attempt(
         Ok(files) => files,
         Err(reply) => return Verdict::Deferred { code: None, reply, untouched: false },
     };
-    let composed =
-        mail::address(&copy.address).and_then(|to| Ok((to, mail::compose(copy, &files, settings, domain)?)));
+    let keys = context.registry.keys();
+    let links = context.links.as_ref().map_or(Vec::new(), |links| links::of(copy, keys, links));
+    let composed = mail::address(&copy.address)
+        .and_then(|to| Ok((to, mail::compose(copy, &files, &links, settings, domain)?)));
     let (to, message) = match composed {
         Ok(composed) => composed,
         Err(reply) => return Verdict::Refused { code: None, reply },

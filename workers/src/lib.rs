@@ -7,7 +7,9 @@ pub mod check;
 mod context;
 pub mod deliver;
 mod files;
+mod guard;
 mod ledger;
+mod links;
 pub mod mail;
 mod outcome;
 pub mod periodic;
@@ -20,6 +22,7 @@ pub mod sms;
 pub mod smtp;
 pub mod templates;
 pub mod window;
+pub mod workflow;
 
-pub use context::{Context, Options};
+pub use context::{AnswerLinks, Context, Options};
 pub use register::{WorkerDied, run};

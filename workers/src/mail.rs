@@ -8,6 +8,7 @@ use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, 
 use lettre::message::{Attachment, Body, Mailbox, Message, MultiPart, SinglePart};
 
 use crate::files::{File, Files};
+use crate::links::{self, Link};
 use crate::settings::MailSettings;
 
 /// The mail as bytes, ready for DATA: plain text, and the HTML after it where there is any (`multipart/alternative`, RFC 2046), quoted-
@@ -18,6 +19,7 @@ use crate::settings::MailSettings;
 pub(crate) fn compose(
     copy: &Claimed,
     files: &Files,
+    links: &[Link],
     settings: &MailSettings,
     domain: &str,
 ) -> Result<Vec<u8>, String> {
@@ -53,11 +55,11 @@ pub(crate) fn compose(
     let envelope = lettre::address::Envelope::new(Some(from.clone()), vec![address(&copy.address)?])
         .map_err(|error| error.to_string())?;
     let message = message.envelope(envelope);
-    let text = part(ContentType::TEXT_PLAIN, &copy.text, files, |note| format!("\n\n{note}"))?;
+    let text = format!("{}{}", copy.text, links::as_text(links));
+    let text = part(ContentType::TEXT_PLAIN, &text, files, |note| format!("\n\n{note}"))?;
     let html = copy.html.as_ref().map(|html| {
-        part(ContentType::TEXT_HTML, html, files, |note| {
-            format!("<p>{}</p>", note.replace('&', "&amp;").replace('<', "&lt;"))
-        })
+        let html = format!("{html}{}", links::as_html(links));
+        part(ContentType::TEXT_HTML, &html, files, |note| format!("<p>{}</p>", links::escaped(&note)))
     });
     // Boundaries stay the same at each attempt, too.
     let boundary = copy.id.simple();

@@ -23,6 +23,7 @@ use crate::send::{SendContext, record_dead, send};
 use crate::settings::Registry;
 use crate::sms::{SmsContext, sms};
 use crate::templates::Templates;
+use crate::workflow;
 
 /// Copies under way for each SMTP session.
 const PER_SESSION: usize = 6;
@@ -152,7 +153,15 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
     let follow = tokio::spawn(async move { directory.follow().await });
     let alert_follow = alerts.handle().spawn(async move { alert_directory.follow().await });
 
+    let workflow = workflow::start(&context, &crew.stop)
+        .map_err(|error| WorkerDied { name: "of answers".into(), reason: error })?;
+
     let ended = crew.watch(options.grace).await;
+    if let Err(reason) = workflow.ended(options.grace).await
+        && ended.is_ok()
+    {
+        return Err(WorkerDied { name: "of answers".into(), reason });
+    }
     for sender in senders {
         sender.close().await;
     }

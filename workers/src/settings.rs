@@ -93,6 +93,11 @@ impl Registry {
         Ok(read)
     }
 
+    /// The keys of this process.
+    pub fn keys(&self) -> &KeyRing {
+        &self.access.keys
+    }
+
     /// The envelope sender of one copy.
     ///
     /// # Errors

@@ -88,6 +88,16 @@ impl Redis {
         Ok(redis::cmd("PING").exec_async(&mut self.single()?).await?)
     }
 
+    /// Appends an entry to a stream that is no queue, and keeps about the last `keep` entries of it.
+    pub async fn append(&self, stream: &str, fields: &[(&str, &str)], keep: usize) -> Result<(), QueueError> {
+        let mut command = redis::cmd("XADD");
+        command.arg(stream).arg("MAXLEN").arg("~").arg(keep).arg("*");
+        for (name, value) in fields {
+            command.arg(name).arg(value);
+        }
+        Ok(command.exec_async(&mut self.single()?).await?)
+    }
+
     pub(crate) fn single(&self) -> Result<ConnectionManager, QueueError> {
         self.manager(&self.inner.single)
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::address::{Channel, Contact, EmailMode};
 use crate::deliver::{AttemptOutcome, DeliveryState, Verdict};
 use crate::id::{DeliveryId, MessageId};
-use crate::message_type::{Lane, OnUnknown};
+use crate::message_type::{Lane, OnUnknown, RequiredAction};
 
 /// A copy that this process may send now, with all it takes to send it.
 #[derive(Clone, Debug)]
@@ -44,6 +44,14 @@ pub struct Claimed {
     pub message_created_at: DateTime<Utc>,
     /// Of the message: there are files in [`super::attachments`].
     pub has_attachments: bool,
+    /// Of the message: what its recipient must do.
+    pub required_action: RequiredAction,
+    /// `herald.app_user.id` of the message's recipient, where this is the recipient's own copy of a message that waits.
+    pub own_of: Option<i64>,
+    /// Values and labels that a reply may have, in two lists; none: free text.
+    pub choice_values: Vec<String>,
+    /// See `choice_values`.
+    pub choice_labels: Vec<String>,
     /// The other copies of one mail, as `mode address`, where there are any; Bcc left out.
     pub headers: Vec<String>,
 }
@@ -186,12 +194,18 @@ pub async fn record_and_claim(
                 d.message_id, m.subject, m.text as "text!", m.external_html as html,
                 m.created_at as message_created_at,
                 exists (select from herald.attachment a where a.message_id = d.message_id) as "has_attachments!",
+                m.required_action,
+                (select u.id from herald.app_user u where u.id = m.recipient_id and m.status = 'pending' and d.mode = 'to'
+                 and lower(u.email) = lower(d.address)) as own_of,
+                array(select c.value from herald.choice c where c.choice_set = m.choice_set order by c.position) as "choice_values!",
+                array(select c.label from herald.choice c where c.choice_set = m.choice_set order by c.position) as "choice_labels!",
                 array(select o.mode || ' ' || o.address from herald.delivery o
                       where o.message_id = d.message_id and o.channel = d.channel and d.with_message and o.with_message
                         and o.id <> d.id and o.mode <> 'bcc' and o.address <> ''
                       order by o.id) as "headers!"
          from claimed d cross join lateral (
-             select on_unknown, message_type, subject, coalesce(external_message, message_text) as text, external_html, created_at
+             select on_unknown, message_type, subject, coalesce(external_message, message_text) as text, external_html, created_at,
+                    required_action, recipient_id, status, choice_set
              from herald.message m where m.id = d.message_id limit 1
          ) m
          where d.state = 'sending'"#,

@@ -6,6 +6,7 @@ use sqlx::postgres::PgListener;
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
+use crate::answer::Via;
 use crate::message_type::{CompleteOn, RequiredAction};
 
 /// What waits for a recipient.
@@ -107,7 +108,7 @@ pub async fn some(
     let rows = sqlx::query!(
         r#"select id, alert, message_type, required_action, choice_set, action_url, action_parameters, complete_on,
                   subject, message_text, sender, sender_instance, created_at, seen_at, expires_at,
-                  status, reply_value, acted_at
+                  status, reply_value, acted_at, acted_by, acted_via, closed_reason
            from herald.message where recipient_id = $1 and id = any($2)"#,
         recipient,
         ids
@@ -134,7 +135,15 @@ pub async fn some(
                 seen_at: row.seen_at,
                 expires_at: row.expires_at,
             };
-            (message, Standing { status: row.status, reply_value: row.reply_value, acted_at: row.acted_at })
+            let standing = Standing {
+                status: row.status,
+                reply_value: row.reply_value,
+                acted_at: row.acted_at,
+                acted_by: row.acted_by,
+                acted_via: row.acted_via.map(Into::into),
+                closed_reason: row.closed_reason,
+            };
+            (message, standing)
         })
         .collect())
 }
@@ -148,6 +157,27 @@ pub struct Standing {
     pub reply_value: Option<String>,
     /// When.
     pub acted_at: Option<DateTime<Utc>>,
+    /// Who answered: a username, a program, or whoever used the command line.
+    pub acted_by: Option<String>,
+    /// Where.
+    pub acted_via: Option<Via>,
+    /// Why it was taken back, where there is something to say.
+    pub closed_reason: Option<String>,
+}
+
+impl Standing {
+    /// What has become of a message that does not wait any more, to be read after "it".
+    pub fn words(&self) -> String {
+        let Some(at) = self.acted_at.filter(|_| self.status == "acted") else {
+            let why = self.closed_reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
+            return format!("was {}{why}", self.status);
+        };
+        let what =
+            self.reply_value.as_ref().map_or("acted on".to_owned(), |reply| format!("answered {reply}"));
+        let by = self.acted_by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
+        let via = self.acted_via.map_or(String::new(), |via| format!(" {}", via.words()));
+        format!("was {what}{by}{via} at {}", at.format("%Y-%m-%d %H:%M:%SZ"))
+    }
 }
 
 /// Records that the recipient has seen these messages. The first time counts.
@@ -185,19 +215,11 @@ pub async fn act(
     let ids: Vec<Uuid> = answers.iter().map(|&(id, _)| id).collect();
     let replies: Vec<Option<&str>> = answers.iter().map(|&(_, reply)| reply).collect();
     sqlx::query_scalar!(
-        r#"with acted as (
-             update herald.message m
-             set status = 'acted', reply_value = a.reply, acted_at = $4, seen_at = coalesce(seen_at, $4)
-             from unnest($2::uuid[], $3::text[]) as a(id, reply)
-             where m.id = any($2) and m.id = a.id and m.recipient_id = $1 and m.status = 'pending'
-             returning m.id
-         ), told as (
-             select pg_notify('herald_inbox', $1::int8::text) from acted limit 1
-         )
-         select id as "id!" from acted left join told on true"#,
+        r#"select id as "id!" from herald.answer($1, $2, $3, (select username from herald.app_user where id = $1), $4, $5) as id"#,
         recipient,
         &ids,
         &replies as &[Option<&str>],
+        Via::Inbox.as_str(),
         now
     )
     .fetch_all(executor)

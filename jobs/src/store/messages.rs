@@ -293,6 +293,12 @@ pub struct Standing {
     pub seen_at: Option<DateTime<Utc>>,
     /// When it was acted on.
     pub acted_at: Option<DateTime<Utc>>,
+    /// Who acted, and where: `inbox`, `api`, `email`, `cli` or `callback`.
+    pub acted_by: Option<String>,
+    /// See `acted_by`.
+    pub acted_via: Option<String>,
+    /// Why it was taken back, where there is something to say.
+    pub closed_reason: Option<String>,
 }
 
 /// How the message stands, from the moment it was accepted.
@@ -305,17 +311,18 @@ pub async fn standing(executor: impl PgExecutor<'_>, id: MessageId) -> Result<Op
         r#"select status as "status!", recipient as "recipient!", message_type as "message_type!",
                   message_text as "message_text!", sender as "sender!", sender_instance, template, template_version,
                   template_error, sent_by, reply_value, reason,
-                  created_at as "created_at!", seen_at, acted_at
+                  created_at as "created_at!", seen_at, acted_at, acted_by, acted_via, closed_reason
            from (
              select m.status, u.username as recipient, m.message_type, m.message_text, m.sender, m.sender_instance,
                     m.template, m.template_version, m.template_error, m.sent_by, m.reply_value, null::text as reason,
-                    m.created_at, m.seen_at, m.acted_at
+                    m.created_at, m.seen_at, m.acted_at, m.acted_by, m.acted_via, m.closed_reason
              from herald.message m join herald.app_user u on u.id = m.recipient_id where m.id = $1
              union all
              select case when failed_at is null then 'accepted' else 'failed' end, payload->'message'->>'recipient',
                     payload->'message'->>'message_type', coalesce(payload->'message'->>'message_text', ''),
                     payload->'message'->>'sender', payload->'message'->>'sender_instance',
-                    payload->'message'->>'template', null, null, payload->>'sent_by', null, reason, accepted_at, null, null
+                    payload->'message'->>'template', null, null, payload->>'sent_by', null, reason, accepted_at, null, null,
+                    null, null, null
              from herald.outbox where id = $1
            ) as m limit 1"#,
         id.0

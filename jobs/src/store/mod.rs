@@ -14,14 +14,19 @@ pub use sqlx::{Error, PgPool};
 
 pub mod access;
 pub mod accounts;
+pub mod answer_events;
+pub mod answers;
 pub mod attachments;
 pub mod audit;
+pub mod authorisations;
 pub mod bounces;
 pub mod cancelling;
 pub mod catalogue;
 pub mod change;
 pub mod choice_sets;
 pub mod deliveries;
+#[cfg(feature = "render")]
+pub mod events;
 mod grants;
 pub mod inbox;
 #[cfg(feature = "render")]
@@ -46,6 +51,7 @@ pub mod send_grants;
 pub mod sms_reports;
 pub mod suppressions;
 pub mod users;
+pub mod webhooks;
 
 /// How long to wait for a free connection before the database counts as not available.
 const ACQUIRE: Duration = Duration::from_secs(5);

@@ -16,6 +16,7 @@ pub async fn batch(pool: &PgPool, kept: Kept, until: DateTime<Utc>, limit: i64) 
         Kept::Expired => return super::messages::purge_expired(pool, until, limit).await,
         Kept::Keys => return super::outbox::purge_keys(pool, until, limit).await,
         Kept::Outputs => return super::outputs::purge(pool, until, limit).await,
+        Kept::Events => return super::events::purge(pool, until, limit).await,
         Kept::Sessions => return super::access::purge(&mut *pool.acquire().await?, until).await,
         Kept::History => sqlx::query!(
             "delete from herald.message where id = any(array(
@@ -84,6 +85,7 @@ pub async fn count(
         Kept::Ledger => counted!(
             r#"select count(*) as "many!" from herald.delivery where finished_at <= $1 and state not in ('pending', 'sending')"#
         ),
+        Kept::Events => counted!(r#"select count(*) as "many!" from herald.event where handled_at < $1"#),
         Kept::Outputs => counted!(r#"select count(*) as "many!" from herald.output where expires_at <= $1"#),
         Kept::Keys => {
             counted!(r#"select count(*) as "many!" from herald.idempotency where expires_at <= $1"#)

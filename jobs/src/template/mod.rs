@@ -37,6 +37,7 @@ use self::tokens::Token;
 use crate::clock::Clock;
 use crate::send::Syntax;
 
+pub(crate) use self::functions::script as sandbox;
 pub use self::functions::{Functions, FunctionsError};
 pub use self::values::OWN_TEXT;
 

@@ -80,6 +80,11 @@ pub(crate) struct Message {
     created_at: DateTime<Utc>,
     seen_at: Option<DateTime<Utc>>,
     acted_at: Option<DateTime<Utc>>,
+    /// Who acted, and where: `inbox`, `api`, `email`, `cli` or `callback`.
+    acted_by: Option<String>,
+    acted_via: Option<String>,
+    /// Why it was taken back, where there is something to say.
+    closed_reason: Option<String>,
 }
 
 /// GET /api/v1/messages/{id}
@@ -107,6 +112,9 @@ pub(crate) async fn read(
         created_at: it.created_at,
         seen_at: it.seen_at,
         acted_at: it.acted_at,
+        acted_by: it.acted_by,
+        acted_via: it.acted_via,
+        closed_reason: it.closed_reason,
     };
     version::tagged(&headers, &message)
 }
@@ -185,7 +193,11 @@ pub(crate) async fn cancel(
 }
 
 /// A message that the caller may have sent, by its sender and type. Others do not exist for it.
-async fn own(app: &App, Caller(token): &Caller, id: &str) -> Result<(MessageId, Standing), Problem> {
+pub(super) async fn own(
+    app: &App,
+    Caller(token): &Caller,
+    id: &str,
+) -> Result<(MessageId, Standing), Problem> {
     let id: MessageId = id.parse().map_err(|_| problem::not_found())?;
     let standing = app.producer.standing(id).await?;
     let own = standing.filter(|it| sending::is_own(token, &it.sender, &it.message_type));

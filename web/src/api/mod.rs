@@ -1,5 +1,7 @@
 //! The API for programs, under `/api/v1`. What is refused is told as a problem document (RFC 9457).
 
+pub(crate) mod answers;
+pub(crate) mod authorisations;
 pub(crate) mod batch;
 mod body;
 pub(crate) mod bounces;

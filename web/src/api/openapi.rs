@@ -8,16 +8,20 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use herald_jobs::account::Account;
 use herald_jobs::authoring::Preview;
+use herald_jobs::authorisation::NewAuthorisation;
 use herald_jobs::choice_set::ChoiceSet;
 use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::message_type::MessageType;
 use herald_jobs::model::Model;
 use herald_jobs::send::MAX_KEY;
+use herald_jobs::store::authorisations::Authorisation;
 use herald_producers::{NewContact, NewMessage};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::answers::{GivenAnswer, Taken};
+use super::authorisations::{Asked, Withdrawal};
 use super::batch::{LONGEST_KEY, LineAnswer};
 use super::bounces::Answer;
 use super::messages::{Accepted, Copies, Message};
@@ -100,6 +104,30 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
         Operation::new("post", "/api/v1/messages/{id}/cancel", "Cancels it while it waits, with its copies")
             .answers::<Accepted>(of, 200, JSON, "Cancelled, now or before."),
         output(of),
+        Operation::new("post", "/api/v1/messages/{id}/act", "Acts on it for its recipient")
+            .takes::<GivenAnswer>(of, JSON, &json!({"by": "ann"}))
+            .answers::<Taken>(of, 200, JSON, "Acted on. 409 tells who was faster, with what and when."),
+        Operation::new("post", "/api/v1/messages/{id}/reply", "Replies to it for its recipient")
+            .takes::<GivenAnswer>(of, JSON, &json!({"reply_value": "Yes", "by": "ann"}))
+            .answers::<Taken>(of, 200, JSON, "Answered. 409 tells who was faster, with what and when."),
+        Operation::new("post", "/api/v1/messages/{id}/complete", "Reports that its action is done")
+            .takes::<GivenAnswer>(of, JSON, &json!({"reply_value": "Yes", "by": "ann"}))
+            .answers::<Taken>(of, 200, JSON, "Completed. 409 tells who was faster, with what and when."),
+        Operation::new("post", "/api/v1/authorisations", "Asks people for a decision on a record")
+            .once(MAX_KEY)
+            .takes::<NewAuthorisation>(
+                of,
+                JSON,
+                &json!({"model": "purchase_order", "model_key": 7, "requester": "bob", "approvers": {"role": "manager"},
+                        "message_text": "May Bob buy an espresso machine?", "answer_to": "webhook:erp"}),
+            )
+            .answers::<Asked>(of, 202, JSON, "Accepted: it is not lost, whatever dies next."),
+        Operation::new("get", "/api/v1/authorisations/{id}", "Tells how a request for a decision stands")
+            .known()
+            .answers::<Authorisation>(of, 200, JSON, "It, with who was asked and what they answered."),
+        Operation::new("post", "/api/v1/authorisations/{id}/withdraw", "Withdraws a request for a decision")
+            .takes::<Withdrawal>(of, JSON, &json!({"reason": "The order was cancelled"}))
+            .answers::<Asked>(of, 200, JSON, "Withdrawn, now or before."),
         Operation::new("post", "/api/v1/bounces", "Takes a bounce mail")
             .parameter("recipient", "query", &json!({"type": "string"}), "The address that it came to.")
             .takes::<String>(of, "message/rfc822", &json!("From: MAILER-DAEMON@example.com"))

@@ -65,7 +65,7 @@ pub(crate) async fn send(
         sender_instance: asked.sender_instance,
         ..NewMessage::default()
     };
-    sending::restrict(&token, &mut message, "")?;
+    sending::restrict(&token, &mut message)?;
     let content = match asked.url {
         Some(_) if body.size_hint().exact() != Some(0) => {
             return Err(problem::bad_query("url: cannot be together with a body".to_owned()));

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use herald_jobs::answer::Via;
 use herald_jobs::authoring::AuthoringError;
 use herald_jobs::group_commit::is_outage;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store;
 use herald_jobs::store::change::ChangeError;
+use herald_jobs::store::inbox::Standing;
 use herald_jobs::store::models::RegisterError;
 use herald_producers::SendError;
 use herald_producers::bounce::ReceiveError;
@@ -36,8 +39,25 @@ struct Document {
     detail: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
+    /// What became of a message that was to be answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<GivenBefore>,
     #[serde(skip)]
     header: Option<(HeaderName, HeaderValue)>,
+}
+
+/// Who was faster, with what and when.
+#[derive(Debug, Serialize, JsonSchema)]
+struct GivenBefore {
+    /// `acted`, `cancelled` or `withdrawn`.
+    status: String,
+    reply_value: Option<String>,
+    answered_by: Option<String>,
+    /// `inbox`, `api`, `email`, `cli` or `callback`.
+    answered_via: Option<Via>,
+    answered_at: Option<DateTime<Utc>>,
+    /// Why it was taken back.
+    reason: Option<String>,
 }
 
 /// One field that cannot be accepted.
@@ -56,6 +76,7 @@ impl Problem {
             status: status.as_u16(),
             detail: None,
             errors: Vec::new(),
+            answer: None,
             header: None,
         }))
     }
@@ -170,6 +191,21 @@ pub(crate) fn not_json() -> Problem {
 /// The body is said to be something else than lines of JSON.
 pub(crate) fn not_lines() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body must be application/x-ndjson")
+}
+
+/// Somebody was faster.
+pub(crate) fn answered(standing: Standing) -> Problem {
+    let mut problem = Problem::new(StatusCode::CONFLICT, "answered", "The message does not wait any more")
+        .detail(format!("It {}.", standing.words()));
+    problem.0.answer = Some(GivenBefore {
+        status: standing.status,
+        reply_value: standing.reply_value,
+        answered_by: standing.acted_by,
+        answered_via: standing.acted_via,
+        answered_at: standing.acted_at,
+        reason: standing.closed_reason,
+    });
+    problem
 }
 
 /// No token, or one that is not good.

@@ -15,7 +15,7 @@ pub(super) async fn send(
     mut message: NewMessage,
     key: Option<&str>,
 ) -> Result<Sent, Problem> {
-    restrict(token, &mut message, "")?;
+    restrict(token, &mut message)?;
     let producer = producer(app, token);
     match key {
         None => {
@@ -31,20 +31,31 @@ pub(super) async fn send(
     }
 }
 
-/// Makes the message, which stands at `place` in the body, one of the token's own: by the sender that the token says where it says none.
-pub(super) fn restrict(token: &ApiToken, message: &mut NewMessage, place: &str) -> Result<(), Problem> {
+/// Makes the message one of the token's own: by the sender that the token says where it says none.
+pub(super) fn restrict(token: &ApiToken, message: &mut NewMessage) -> Result<(), Problem> {
     if message.sender.is_empty() {
         message.sender.clone_from(&token.sender);
-    } else if !is_sender(token, &message.sender) {
+    }
+    may_send(token, "sender", &message.sender, &message.message_type)
+}
+
+/// Refuses a sender, named in `field`, or a message type that is not for this token.
+pub(super) fn may_send(
+    token: &ApiToken,
+    field: &str,
+    sender: &str,
+    message_type: &str,
+) -> Result<(), Problem> {
+    if !is_sender(token, sender) {
         let senders = std::iter::once(&token.sender).chain(&token.senders).map(String::as_str);
         let problem = format!("this token sends as {}", senders.collect::<Vec<_>>().join(", "));
-        return Err(problem::forbidden(format!("{place}/sender"), problem));
+        return Err(problem::forbidden(format!("/{field}"), problem));
     }
     if let Some(types) = &token.message_types
-        && !types.contains(&message.message_type)
+        && !types.iter().any(|it| it == message_type)
     {
         let problem = format!("this token sends {}", types.join(", "));
-        return Err(problem::forbidden(format!("{place}/message_type"), problem));
+        return Err(problem::forbidden("/message_type".to_owned(), problem));
     }
     Ok(())
 }
@@ -85,7 +96,7 @@ pub(super) fn is_own(token: &ApiToken, sender: &str, message_type: &str) -> bool
     is_sender(token, sender) && types.is_none_or(|types| types.iter().any(|it| it == message_type))
 }
 
-fn is_sender(token: &ApiToken, sender: &str) -> bool {
+pub(super) fn is_sender(token: &ApiToken, sender: &str) -> bool {
     token.sender == sender || token.senders.iter().any(|other| other == sender)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use herald_jobs::answer::check_reply;
 use herald_jobs::message_type::RequiredAction;
 use herald_jobs::store;
 use herald_jobs::store::inbox::{InboxMessage, Standing};
@@ -17,8 +18,6 @@ use crate::error::PageError;
 
 /// Most rows in one Post: more than a page can show.
 const MOST: usize = 200;
-/// Longest reply, in characters.
-const LONGEST_REPLY: usize = 2_000;
 
 /// What became of one row.
 pub(super) struct Answered {
@@ -33,8 +32,8 @@ pub(super) enum Outcome {
     Acted(Option<String>),
     /// Somebody was faster, perhaps in another tab: when, and with what.
     Already(String),
-    /// It was taken back by its sender or its workflow.
-    TakenBack,
+    /// It was taken back by its sender or its workflow, for this reason.
+    TakenBack(Option<String>),
     /// It stays, for this reason.
     Stays(&'static str),
     /// There is no such message any more, or it is not this user's.
@@ -53,7 +52,10 @@ impl Outcome {
             Self::Acted(None) => "acted".to_owned(),
             Self::Acted(Some(reply)) => format!("answered: {reply}"),
             Self::Already(when) => when.clone(),
-            Self::TakenBack => "was taken back by its sender".to_owned(),
+            Self::TakenBack(None) => "was taken back by its sender".to_owned(),
+            Self::TakenBack(Some(why)) => {
+                format!("does not wait for you any more ({})", why.trim_end_matches('.'))
+            }
             Self::Stays(why) => (*why).to_owned(),
             Self::Gone => "is not there any more".to_owned(),
         }
@@ -136,17 +138,8 @@ fn reply<'a>(
         RequiredAction::View => Ok(None),
         RequiredAction::Action => Err("wants to be opened with its Act button"),
         RequiredAction::Reply => {
-            let typed = typed.map(str::trim).ok_or("needs a value first")?;
-            let offered = choices.of(message);
-            if !offered.is_empty() && !offered.iter().any(|choice| choice.value == typed) {
-                Err("does not offer this value; choose again")
-            } else if typed.chars().count() > LONGEST_REPLY {
-                Err("takes at most 2,000 characters")
-            } else if typed.contains('\0') {
-                Err("does not take the character U+0000")
-            } else {
-                Ok(Some(typed))
-            }
+            let offered: Vec<&str> = choices.of(message).iter().map(|choice| choice.value.as_str()).collect();
+            check_reply(&offered, typed).map(Some)
         }
     }
 }
@@ -160,12 +153,14 @@ pub(super) fn settled(
     login: &Login,
 ) -> Outcome {
     if standing.status != "acted" {
-        return Outcome::TakenBack;
+        return Outcome::TakenBack(standing.closed_reason.clone());
     }
     let at = when::when(standing.acted_at.unwrap_or(now), now, login.zone);
+    let by = standing.acted_by.as_ref().filter(|by| **by != login.user.username);
+    let by = by.map_or(String::new(), |by| format!(" by {by}"));
     let with = standing.reply_value.as_deref().map(|value| choices.label(message, value));
     Outcome::Already(match with {
-        Some(value) => format!("was already answered {value} ({}, {})", at.age, at.exact),
-        None => format!("was already acted on ({}, {})", at.age, at.exact),
+        Some(value) => format!("was already answered {value}{by} ({}, {})", at.age, at.exact),
+        None => format!("was already acted on{by} ({}, {})", at.age, at.exact),
     })
 }

@@ -149,7 +149,7 @@ async fn page(
                 .outcome
             {
                 Outcome::Stays(why) => Some(why),
-                Outcome::Acted(_) | Outcome::Already(_) | Outcome::TakenBack | Outcome::Gone => None,
+                Outcome::Acted(_) | Outcome::Already(_) | Outcome::TakenBack(_) | Outcome::Gone => None,
             });
     }
     let place = if alerts { Place::Alerts } else { Place::Messages };

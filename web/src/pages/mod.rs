@@ -2,6 +2,7 @@
 
 pub(crate) mod action;
 mod answer;
+pub(crate) mod answer_link;
 pub(crate) mod api;
 pub(crate) mod dashboard;
 pub(crate) mod link;

@@ -1,6 +1,5 @@
 //! Sends copies out by SMS. What is not certain to have failed is never sent again.
 
-mod guard;
 mod provider;
 mod settings;
 
@@ -21,6 +20,7 @@ use reqwest::Client;
 use sqlx::PgPool;
 
 use crate::context::Options;
+use crate::guard;
 use crate::ledger::{self, Entry, Ledger};
 use crate::outcome::{failure, outage};
 use crate::settings::Registry;
@@ -86,7 +86,7 @@ pub async fn sms(job: DeliverJob, context: Data<SmsContext>) -> Result<(), Failu
             .map_err(outage);
     };
     guard::refuse_private(settings.provider.url(), context.allow_private)
-        .map_err(|problem| Failure::outage(format!("not configured: {problem}")))?;
+        .map_err(|problem| Failure::outage(format!("not configured: SMS-URL: {problem}")))?;
     let client = context.client()?;
     let Some(copy) = context.ledger.submit(Entry::Claim(job.id)).await.map_err(failure)? else {
         tracing::info!(delivery.id = %job.id, "The copy was sent before, or is not due");
@@ -105,7 +105,8 @@ pub(crate) async fn try_once(
     sms: Sms<'_>,
     now: DateTime<Utc>,
 ) -> Result<Verdict, String> {
-    guard::refuse_private(settings.provider.url(), allow_private)?;
+    guard::refuse_private(settings.provider.url(), allow_private)
+        .map_err(|problem| format!("SMS-URL: {problem}"))?;
     let client = guard::client(allow_private).map_err(|error| error.to_string())?;
     Ok(send(&client, settings, sms, now).await.verdict)
 }

@@ -4,7 +4,7 @@ mod date;
 mod list;
 mod number;
 mod read;
-mod script;
+pub(crate) mod script;
 mod text;
 
 use std::borrow::Cow;
@@ -17,6 +17,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use self::read::Seen;
+
 use self::script::Script;
 use super::budget::Budget;
 use super::values::charge;

@@ -18,7 +18,7 @@ use crate::template::MAX_BYTES;
 use crate::template::budget::Budget;
 
 /// Longest time that one call may take. A busy machine may need several times what a function needs.
-const LONGEST_CALL: Duration = Duration::from_millis(100);
+pub(crate) const LONGEST_CALL: Duration = Duration::from_millis(100);
 /// Most steps of one call, as Rhai counts them.
 const MAX_OPERATIONS: u64 = 100_000;
 /// Deepest calls of functions by functions.
@@ -110,7 +110,7 @@ impl Script {
 }
 
 /// An engine for one call: its clock begins to run with it.
-fn engine(limit: Duration) -> Engine {
+pub(crate) fn engine(limit: Duration) -> Engine {
     let mut engine = Engine::new_raw();
     for package in PACKAGES.iter() {
         engine.register_global_module(package.clone());

@@ -14,7 +14,7 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_
 ///
 /// # Errors
 /// TLS cannot be set up.
-pub(super) fn client(private: bool) -> Result<Client, reqwest::Error> {
+pub(crate) fn client(private: bool) -> Result<Client, reqwest::Error> {
     let (connect, all) = PATIENCE;
     // Whoever was first has chosen; reqwest takes what stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -30,18 +30,14 @@ pub(super) fn client(private: bool) -> Result<Client, reqwest::Error> {
 /// Refuses an address that may not be asked. A name is looked at when it is resolved.
 ///
 /// # Errors
-/// Names `SMS-URL`.
-pub(super) fn refuse_private(url: &Url, private: bool) -> Result<(), String> {
+/// Says which address that is.
+pub(crate) fn refuse_private(url: &Url, private: bool) -> Result<(), String> {
     let address = match url.host() {
         Some(url::Host::Ipv4(address)) => IpAddr::V4(address),
         Some(url::Host::Ipv6(address)) => IpAddr::V6(address),
         Some(url::Host::Domain(_)) | None => return Ok(()),
     };
-    if private || is_public(address) {
-        Ok(())
-    } else {
-        Err(format!("SMS-URL: {address} is a private address"))
-    }
+    if private || is_public(address) { Ok(()) } else { Err(format!("{address} is a private address")) }
 }
 
 /// Resolves names to public addresses, or not at all.

@@ -1,0 +1,265 @@
+//! Watched tables, the rules that read their events, and events themselves.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use sqlx::{PgConnection, PgExecutor, PgPool};
+
+use crate::event_rule::{EventRule, Happened, On};
+use crate::refusal::Refusal;
+
+/// A table that is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// What rules name it by.
+    pub id: i64,
+    /// Schema and name.
+    pub table: (String, String),
+    /// What of it.
+    pub on: String,
+    /// Whether its trigger is there, and enabled.
+    pub has_trigger: bool,
+}
+
+/// Why a watch or a rule was not made or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// A field cannot be as it was said.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database cannot be reached.
+    #[error("{}", super::complaint(.0))]
+    Database(#[from] sqlx::Error),
+}
+
+/// Watches a table, written as in SQL. The same again is the same watch.
+///
+/// # Errors
+/// There is no such table or column, or this user may put no trigger on it.
+pub async fn watch(connection: &mut PgConnection, table: &str, on: &On) -> Result<i64, WatchError> {
+    let watched = sqlx::query_scalar!(
+        r#"select herald.watch(to_regclass($1), $2, $3, $4) as "id!" where to_regclass($1) is not null"#,
+        table,
+        on.operation,
+        on.column,
+        on.value
+    )
+    .fetch_optional(connection)
+    .await;
+    match watched {
+        Ok(Some(id)) => Ok(id),
+        Ok(None) => Err(Refusal::new("table", format!("there is no table {table}")).into()),
+        Err(error) => Err(refused(error)),
+    }
+}
+
+/// Watches no more. `false`: there is no such watch.
+///
+/// # Errors
+/// Rules read it, or this user may not drop its trigger.
+pub async fn unwatch(connection: &mut PgConnection, id: i64) -> Result<bool, WatchError> {
+    let gone = sqlx::query_scalar!(r#"select herald.unwatch($1) as "gone!""#, id).fetch_one(connection).await;
+    gone.map_err(refused)
+}
+
+fn refused(error: sqlx::Error) -> WatchError {
+    let said = error.as_database_error();
+    if said.is_some_and(|said| said.constraint() == Some("event_rule_watch")) {
+        return Refusal::new("watch", "is read by rules: remove them first").into();
+    }
+    match said.map(|said| (said.code(), said.message())) {
+        Some((Some(code), message)) if code == "22023" || code == "42602" || code == "42601" => {
+            let (field, problem) = message.split_once(": ").unwrap_or(("table", message));
+            Refusal::new(field, problem).into()
+        }
+        _ => error.into(),
+    }
+}
+
+/// All watches.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn watches(executor: impl PgExecutor<'_>) -> Result<Vec<Watch>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select w.id, w.table_schema, w.table_name, w.operation, w.column_name, w.value,
+                  exists (select from pg_catalog.pg_trigger t
+                          where t.tgrelid = to_regclass(format('%I.%I', w.table_schema, w.table_name))
+                            and t.tgname = 'herald_watch_' || w.id and t.tgenabled <> 'D') as "has_trigger!"
+           from herald.event_watch w order by w.id"#
+    )
+    .fetch_all(executor)
+    .await?;
+    let shown = |operation: String, column: Option<String>, value: Option<String>| {
+        let column = column.map_or(String::new(), |it| format!(":{it}"));
+        let value = value.map_or(String::new(), |it| format!("={it}"));
+        format!("{operation}{column}{value}")
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| Watch {
+            id: row.id,
+            table: (row.table_schema, row.table_name),
+            on: shown(row.operation, row.column_name, row.value),
+            has_trigger: row.has_trigger,
+        })
+        .collect())
+}
+
+/// Adds a rule, or replaces the one of this code. It must be valid.
+///
+/// # Errors
+/// There is no such watch.
+pub async fn put_rule(connection: &mut PgConnection, rule: &EventRule) -> Result<(), WatchError> {
+    let json = serde_json::to_value(rule).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    let put = sqlx::query!(
+        "insert into herald.event_rule (code, watch_id, rule, enabled) values ($1, $2, $3, $4)
+         on conflict (code) do update set watch_id = $2, rule = $3, enabled = $4, updated_at = now()",
+        rule.code,
+        rule.watch,
+        json,
+        rule.enabled
+    )
+    .execute(connection)
+    .await;
+    match put {
+        Err(error)
+            if error.as_database_error().is_some_and(|it| it.constraint() == Some("event_rule_watch")) =>
+        {
+            let problem = format!("there is no watch {}: see herald watch list", rule.watch);
+            Err(Refusal::new("watch", problem).into())
+        }
+        put => Ok(put.map(drop)?),
+    }
+}
+
+/// Removes a rule. `false`: there is none of this code.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn remove_rule(connection: &mut PgConnection, code: &str) -> Result<bool, sqlx::Error> {
+    let removed =
+        sqlx::query!("delete from herald.event_rule where code = $1", code).execute(connection).await?;
+    Ok(removed.rows_affected() == 1)
+}
+
+/// All rules, by code; with `watch` those that are on and read it.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn rules(executor: impl PgExecutor<'_>, watch: Option<i64>) -> Result<Vec<EventRule>, sqlx::Error> {
+    let rules = sqlx::query_scalar!(
+        "select rule from herald.event_rule where $1::int8 is null or (watch_id = $1 and enabled) order by code",
+        watch
+    )
+    .fetch_all(executor)
+    .await?;
+    rules
+        .into_iter()
+        .map(|rule| serde_json::from_value(rule).map_err(|error| sqlx::Error::Decode(Box::new(error))))
+        .collect()
+}
+
+/// An event that waits, or one that was handled.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The watch that saw it.
+    pub watch: i64,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// What happened.
+    pub happened: Happened,
+    /// What became of it; `None`: it waits.
+    pub result: Option<String>,
+}
+
+/// One row of an event.
+macro_rules! event {
+    ($row:expr) => {
+        Event {
+            watch: $row.watch_id,
+            at: $row.at,
+            happened: Happened {
+                id: $row.id,
+                table: ($row.table_schema, $row.table_name),
+                old: row_of($row.old),
+                new: row_of($row.new),
+            },
+            result: $row.result,
+        }
+    };
+}
+
+/// The next event that waits, locked until the transaction ends.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn next(transaction: &mut PgConnection) -> Result<Option<Event>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select e.id, e.watch_id, e.at, e.old::text as old, e.new::text as new, e.result,
+                  coalesce(w.table_schema, '') as "table_schema!", coalesce(w.table_name, '') as "table_name!"
+           from (select * from herald.event where handled_at is null order by id limit 1 for update skip locked) e
+           left join lateral (select * from herald.event_watch w where w.id = e.watch_id) w on true"#
+    )
+    .fetch_optional(transaction)
+    .await?;
+    Ok(row.map(|row| event!(row)))
+}
+
+/// Records what became of an event.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn handled(
+    executor: impl PgExecutor<'_>,
+    id: i64,
+    result: &str,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("update herald.event set handled_at = $2, result = $3 where id = $1", id, now, result)
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// The last events, newest first: at most `limit`, those of one watch where it is named.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn last(pool: &PgPool, watch: Option<i64>, limit: i64) -> Result<Vec<Event>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select e.id, e.watch_id, e.at, e.old::text as old, e.new::text as new, e.result,
+                  coalesce(w.table_schema, '') as "table_schema!", coalesce(w.table_name, '') as "table_name!"
+           from herald.event e left join lateral (select * from herald.event_watch w where w.id = e.watch_id) w on true
+           where $1::int8 is null or e.watch_id = $1 order by e.id desc limit $2"#,
+        watch,
+        limit
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| event!(row)).collect())
+}
+
+/// Forgets events that were handled before `before`, at most `limit`. Answers how many.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn purge(
+    executor: impl PgExecutor<'_>,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> Result<u64, sqlx::Error> {
+    let purged = sqlx::query!(
+        "delete from herald.event where id = any(array(
+             select id from herald.event where handled_at < $1 order by handled_at limit $2 for update skip locked))",
+        before,
+        limit
+    )
+    .execute(executor)
+    .await?;
+    Ok(purged.rows_affected())
+}
+
+/// What cannot be read counts as empty: the row is of the host's making.
+fn row_of(text: Option<String>) -> Option<Map<String, Value>> {
+    text.map(|text| serde_json::from_str(&text).unwrap_or_default())
+}

@@ -1,0 +1,139 @@
+//! Rules by which events become messages.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+use herald_jobs::event_rule::{EventRule, Plan, Surroundings, plan};
+use herald_jobs::send::NewMessage;
+use herald_jobs::store;
+use herald_jobs::store::events;
+
+use crate::commands::{ACTOR, connect, gone, one_line, print_json};
+use crate::config::Config;
+use crate::wiring::Wiring;
+
+/// `herald event-rule`
+#[derive(Subcommand)]
+pub enum Rule {
+    /// Checks and saves rules from TOML files, each under its code.
+    Import {
+        /// The files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Lists the rules.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Removes a rule.
+    Remove {
+        /// Which.
+        code: String,
+    },
+    /// Says what a rule would have made of the last events. Nothing is sent.
+    DryRun {
+        /// A TOML file, or the code of a rule that is saved.
+        rule: String,
+        /// How many events.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=1_000))]
+        last: i64,
+    },
+}
+
+impl Rule {
+    /// Imports, lists, removes or tries rules.
+    ///
+    /// # Errors
+    /// A rule cannot be as it was written, or there is none of this code.
+    pub async fn run(self, config: Config) -> Result<()> {
+        let wiring = connect(config)?;
+        let pool = &wiring.pool;
+        match self {
+            Self::Import { files } => {
+                let mut transaction = pool.begin().await?;
+                for file in files {
+                    let rule = read(&file)?;
+                    check(&wiring, &rule).await.with_context(|| rule.code.clone())?;
+                    events::put_rule(&mut transaction, &rule).await.with_context(|| rule.code.clone())?;
+                    store::audit::record(&mut *transaction, ACTOR, "event rule", &rule.code).await?;
+                    println!("{}", rule.code);
+                }
+                transaction.commit().await?;
+            }
+            Self::List { json } => {
+                let rules = events::rules(pool, None).await?;
+                if json {
+                    return print_json(&rules);
+                }
+                for rule in rules {
+                    let to = rule.recipient.or(rule.recipient_path).unwrap_or_default();
+                    let off = if rule.enabled { "" } else { "  (off)" };
+                    let when = rule.condition.map_or(String::new(), |it| format!("  when {}", one_line(&it)));
+                    println!("{}  watch {}  {} to {to}{when}{off}", rule.code, rule.watch, rule.message_type);
+                }
+            }
+            Self::Remove { code } => {
+                let mut transaction = pool.begin().await?;
+                gone(events::remove_rule(&mut transaction, &code).await?, "event rule", &code)?;
+                store::audit::record(&mut *transaction, ACTOR, "event rule remove", &code).await?;
+                transaction.commit().await?;
+            }
+            Self::DryRun { rule, last } => dry_run(&wiring, &rule, last).await?,
+        }
+        Ok(())
+    }
+}
+
+fn read(file: &std::path::Path) -> Result<EventRule> {
+    let shown = || file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(shown)?;
+    let rule: EventRule = toml::from_str(&text).with_context(shown)?;
+    rule.validate().with_context(shown)?;
+    Ok(rule)
+}
+
+/// What a rule names must be there.
+async fn check(wiring: &Wiring, rule: &EventRule) -> Result<()> {
+    let kinds = store::message_types::all(&wiring.pool).await?;
+    anyhow::ensure!(
+        kinds.iter().any(|kind| kind.code == rule.message_type),
+        "message_type: there is no message type {}",
+        rule.message_type
+    );
+    if let Some(code) = &rule.template {
+        let known = store::message_templates::get(&wiring.pool, code).await?;
+        anyhow::ensure!(known.is_some(), "template: there is no template {code}");
+    }
+    Ok(())
+}
+
+async fn dry_run(wiring: &Wiring, rule: &str, last: i64) -> Result<()> {
+    let saved = events::rules(&wiring.pool, None).await?.into_iter().find(|it| it.code == rule);
+    let rule = match saved {
+        Some(rule) => rule,
+        None => read(std::path::Path::new(rule))
+            .with_context(|| format!("there is no event rule {rule}, nor such a file"))?,
+    };
+    let reader = store::catalogue::reader(&wiring.config.database.url, "models", 2)?;
+    let catalogue = store::catalogue::read(&wiring.pool, &reader).await?;
+    let around = Surroundings { pool: &wiring.pool, reader: &reader, catalogue: &catalogue };
+    for event in events::last(&wiring.pool, Some(rule.watch), last).await? {
+        let said = match plan(&rule, &event.happened, &around).await? {
+            Plan::Not => "no message: the condition does not hold".to_owned(),
+            Plan::Cannot(problem) => format!("no message: {}", one_line(&problem)),
+            Plan::Send(messages) => messages.iter().map(told).collect::<Vec<_>>().join("; "),
+        };
+        println!("{}  {}  {said}", event.happened.id, event.at.format("%Y-%m-%d %H:%M:%SZ"));
+    }
+    Ok(())
+}
+
+fn told(message: &NewMessage) -> String {
+    let contacts: Vec<&str> = message.recipients.iter().map(|it| it.contact_reference.as_str()).collect();
+    let copies =
+        if contacts.is_empty() { String::new() } else { format!(", copies to {}", contacts.join(", ")) };
+    one_line(&format!("{} to {}{copies}", message.message_type, message.recipient))
+}

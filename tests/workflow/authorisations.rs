@@ -1,0 +1,444 @@
+//! A workflow asks people for decisions, and gets one answer back for each.
+
+use chrono::TimeDelta;
+use herald_jobs::answer::Via;
+use herald_jobs::authorisation::{Approvers, Mode, NewAuthorisation, OnTimeout, Status};
+use herald_jobs::message_type::{CompleteOn, RequiredAction};
+use herald_jobs::model::Model;
+use herald_jobs::store;
+use herald_jobs::store::authorisations::Authorisation;
+use herald_producers::workflow::{Answer, Answered};
+use herald_producers::{MessageId, NewMessage, SendError};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::eventually;
+use crate::support::herald::{Story, message};
+
+/// A story with a boss and two managers besides ann and bob.
+pub(super) async fn house() -> Story {
+    let story = Story::begin().await;
+    story
+        .execute(
+            "select herald.upsert_user('boss'), herald.upsert_user('mia'), herald.upsert_user('max');
+             update herald.app_user set roles = array['manager'] where username in ('mia', 'max', 'bob')",
+        )
+        .await;
+    story
+}
+
+/// Bob asks ann whether he may buy something.
+pub(super) fn request(key: i64) -> NewAuthorisation {
+    NewAuthorisation {
+        model: "purchase_order".into(),
+        model_key: key.into(),
+        requester: "bob".into(),
+        approvers: Approvers { users: vec!["ann".into()], ..Approvers::default() },
+        message_text: Some("May Bob buy an espresso machine?".into()),
+        ..NewAuthorisation::default()
+    }
+}
+
+fn by_role() -> NewAuthorisation {
+    let approvers = Approvers { role: Some("manager".into()), ..Approvers::default() };
+    NewAuthorisation { approvers, ..request(7) }
+}
+
+async fn ask(story: &Story, request: &NewAuthorisation) -> Uuid {
+    story.producer.request_authorisation(request, None).await.unwrap().id
+}
+
+pub(super) async fn standing(story: &Story, id: Uuid) -> Authorisation {
+    story.producer.authorisation(id).await.unwrap().unwrap()
+}
+
+/// The message that asks somebody, once it is in the inbox.
+async fn asked(story: &Story, id: Uuid, who: &str) -> MessageId {
+    let find = async || {
+        let it = standing(story, id).await;
+        it.approvers.iter().rfind(|it| it.username == who).map(|it| MessageId(it.message_id))
+    };
+    eventually("the approver to be asked", async || match find().await {
+        Some(message) => state(story, message).await != "accepted",
+        None => false,
+    })
+    .await;
+    find().await.unwrap()
+}
+
+async fn state(story: &Story, message: MessageId) -> String {
+    story.producer.standing(message).await.unwrap().unwrap().status
+}
+
+async fn say(story: &Story, message: MessageId, reply: &str, by: &str) -> Result<Answered, SendError> {
+    story.producer.answer(Answer { message, reply: Some(reply), by, via: Via::Inbox }).await
+}
+
+/// What is to be told of an authorisation or a message: there must be one event.
+async fn event(story: &Story, of: Uuid) -> Value {
+    let filter = store::answer_events::EventFilter { of: Some(of), ..Default::default() };
+    let [event] = store::answer_events::list(&story.pool, &filter, 10).await.unwrap().try_into().unwrap();
+    serde_json::from_str(&event.payload).unwrap()
+}
+
+#[tokio::test]
+async fn c03d_the_first_of_several_approvers_decides_and_the_others_are_told() {
+    let story = house().await;
+    let workers = story.work().await;
+    let id = ask(&story, &by_role()).await;
+    let (mia, max) = (asked(&story, id, "mia").await, asked(&story, id, "max").await);
+    assert_eq!(standing(&story, id).await.approvers.len(), 2, "bob has the role, but asks");
+    assert_eq!(say(&story, mia, "Yes", "mia").await.unwrap(), Answered::Now);
+    let it = standing(&story, id).await;
+    assert_eq!(
+        (it.status, it.reply_value.as_deref(), it.decided_by.as_deref()),
+        (Status::Approved, Some("Yes"), Some("mia"))
+    );
+    assert!(story.pending("max", false).await.is_empty(), "nobody needs to answer any more");
+    let Answered::Before(told) = say(&story, max, "No", "max").await.unwrap() else { panic!("two decided") };
+    assert_eq!(
+        (told.status.as_str(), told.closed_reason.as_deref()),
+        ("withdrawn", Some("mia answered: Yes"))
+    );
+    let told = event(&story, id).await;
+    assert_eq!(told["type"], "authorisation.approved");
+    assert_eq!(told["data"]["model_key"], 7);
+    assert_eq!(told["data"]["answers"].as_array().unwrap().len(), 2);
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c03d_all_must_approve_and_one_refusal_is_enough() {
+    let story = house().await;
+    let workers = story.work().await;
+    let all = NewAuthorisation { mode: Mode::All, ..by_role() };
+    let (approved, refused) = (ask(&story, &all).await, ask(&story, &all).await);
+    say(&story, asked(&story, approved, "mia").await, "Yes", "mia").await.unwrap();
+    assert_eq!(standing(&story, approved).await.status, Status::Pending);
+    say(&story, asked(&story, approved, "max").await, "Yes", "max").await.unwrap();
+    assert_eq!(standing(&story, approved).await.status, Status::Approved);
+    say(&story, asked(&story, refused, "max").await, "No", "max").await.unwrap();
+    assert_eq!(standing(&story, refused).await.status, Status::Refused);
+    assert_eq!(state(&story, asked(&story, refused, "mia").await).await, "withdrawn");
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c03d_who_asks_does_not_decide() {
+    let story = house().await;
+    let to = |users: &[&str]| Approvers {
+        users: users.iter().map(|it| (*it).to_owned()).collect(),
+        ..Approvers::default()
+    };
+    story.execute("update herald.app_user set roles = '{}' where username <> 'bob'").await;
+    for (request, field) in [
+        (NewAuthorisation { approvers: to(&["ann", "Bob"]), ..request(1) }, "approvers/users/1"),
+        (by_role(), "approvers/role"),
+        (NewAuthorisation { approvers: to(&["nobody"]), ..request(1) }, "approvers/users/0"),
+        (NewAuthorisation { approvers: Approvers::default(), ..request(1) }, "approvers"),
+        (
+            NewAuthorisation { approvers: Approvers { path: Some("a b".into()), ..to(&[]) }, ..request(1) },
+            "approvers/path",
+        ),
+        (NewAuthorisation { requester: "nobody".into(), ..request(1) }, "requester"),
+        (NewAuthorisation { model: " ".into(), ..request(1) }, "model"),
+        (NewAuthorisation { model_key: Value::Null, ..request(1) }, "model_key"),
+        (NewAuthorisation { message_type: Some("VIEW-NORMAL".into()), ..request(1) }, "message_type"),
+        (NewAuthorisation { message_type: Some("NONE".into()), ..request(1) }, "message_type"),
+        (NewAuthorisation { message_text: None, ..request(1) }, "message_text"),
+        (NewAuthorisation { approving: vec!["Perhaps".into()], ..request(1) }, "approving"),
+        (NewAuthorisation { on_timeout: OnTimeout::Approve, ..request(1) }, "due_at"),
+        (NewAuthorisation { due_at: Some(story.clock.now()), ..request(1) }, "due_at"),
+        (NewAuthorisation { then_ask: Some(to(&["boss"])), ..request(1) }, "then_ask"),
+        (NewAuthorisation { answer_to: Some("mail:x".into()), ..request(1) }, "answer_to"),
+        (NewAuthorisation { answer_to: Some("webhook:none".into()), ..request(1) }, "answer_to"),
+    ] {
+        match story.producer.request_authorisation(&request, None).await {
+            Err(SendError::Refused(refusal)) => assert_eq!(refusal.field, field, "{refusal}"),
+            other => panic!("{field}: {other:?}"),
+        }
+    }
+    assert_eq!(story.count("select count(*) from herald.outbox").await, 0, "nobody was asked");
+    assert_eq!(story.count("select count(*) from herald.authorisation").await, 0);
+}
+
+#[tokio::test]
+async fn c03d_time_decides_where_nobody_does() {
+    let story = house().await;
+    let workers = story.work().await;
+    let due_at = Some(story.clock.now() + TimeDelta::hours(4));
+    let with = |on_timeout| NewAuthorisation { due_at, on_timeout, ..request(7) };
+    let expires = ask(&story, &with(OnTimeout::Expire)).await;
+    let approves = ask(&story, &with(OnTimeout::Approve)).await;
+    let refuses = ask(&story, &with(OnTimeout::Refuse)).await;
+    let boss = Approvers { users: vec!["boss".into()], ..Approvers::default() };
+    let passes_on = ask(&story, &NewAuthorisation { then_ask: Some(boss), ..with(OnTimeout::Ask) }).await;
+    let ann = asked(&story, passes_on, "ann").await;
+    story.clock.advance(TimeDelta::hours(5));
+    for (id, status) in [(expires, Status::Expired), (approves, Status::Approved), (refuses, Status::Refused)]
+    {
+        eventually("time to decide", async || standing(&story, id).await.status == status).await;
+        assert_eq!(standing(&story, id).await.reason.as_deref(), Some("Nobody answered in time."));
+    }
+    let boss = asked(&story, passes_on, "boss").await;
+    assert_eq!(state(&story, ann).await, "withdrawn", "others are asked now");
+    assert!(story.pending("ann", false).await.is_empty());
+    say(&story, boss, "No", "boss").await.unwrap();
+    assert_eq!(standing(&story, passes_on).await.status, Status::Refused);
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c03d_approvers_are_found_on_the_record() {
+    let story = house().await;
+    story
+        .execute(
+            "create schema shop;
+             create table shop.customer (id int primary key, name text, account_manager text);
+             create table shop.purchase_order (id int primary key, customer int references shop.customer, subject text);
+             insert into shop.customer values (1, 'Harbour', 'Mia'), (2, 'Nobody''s', null)",
+        )
+        .await;
+    for name in ["customer", "purchase_order"] {
+        let model = Model {
+            name: name.into(),
+            table: format!("shop.{name}"),
+            key: vec!["id".into()],
+            ..Model::default()
+        };
+        store::models::register(&story.pool, &model, "test").await.unwrap();
+    }
+    let workers = story.work().await;
+    let path = Some("customer.account_manager".to_owned());
+    let on = |key: i64| NewAuthorisation {
+        approvers: Approvers { path: path.clone(), ..Approvers::default() },
+        ..request(key)
+    };
+    // The record and the request are one transaction: nobody follows the path before both are there.
+    let mut transaction = story.pool.begin().await.unwrap();
+    sqlx::query("insert into shop.purchase_order values (7, 1, 'Cups'), (8, 2, 'Cups')")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let found = story.producer.request_authorisation_in(&mut transaction, &on(7)).await.unwrap().id;
+    let lost = story.producer.request_authorisation_in(&mut transaction, &on(8)).await.unwrap().id;
+    transaction.commit().await.unwrap();
+    say(&story, asked(&story, found, "mia").await, "Yes", "mia").await.unwrap();
+    assert_eq!(standing(&story, found).await.status, Status::Approved);
+    eventually("the other to fail", async || standing(&story, lost).await.status == Status::Failed).await;
+    assert_eq!(event(&story, lost).await["type"], "authorisation.failed");
+    let gone = ask(&story, &on(99)).await;
+    eventually("a missing record to be told", async || {
+        standing(&story, gone).await.reason.is_some_and(|why| why.contains("there is no such record"))
+    })
+    .await;
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c03d_c13_a_request_is_withdrawn_wherever_its_messages_are() {
+    let story = house().await;
+    // Still on its way: no worker runs yet.
+    let early = ask(&story, &by_role()).await;
+    assert!(story.producer.withdraw_authorisation(early, Some("Not needed")).await.unwrap());
+    assert!(!story.producer.withdraw_authorisation(early, None).await.unwrap());
+    let workers = story.work().await;
+    let late = ask(&story, &by_role()).await;
+    let mia = asked(&story, late, "mia").await;
+    match story.producer.cancel(mia).await {
+        Err(SendError::TooLate(why)) => assert!(why.contains("withdraw that"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    story.say(&["authorise", "withdraw", &late.to_string(), "--reason", "Bob has left"]).await;
+    for id in [early, late] {
+        let it = standing(&story, id).await;
+        assert_eq!(it.status, Status::Withdrawn);
+        for approver in &it.approvers {
+            assert_eq!(state(&story, MessageId(approver.message_id)).await, "withdrawn");
+        }
+    }
+    let told = story.producer.standing(mia).await.unwrap().unwrap().closed_reason;
+    assert_eq!(told.as_deref(), Some("The request was withdrawn: Bob has left"));
+    assert!(matches!(
+        story.producer.withdraw_authorisation(Uuid::nil(), None).await,
+        Err(SendError::Refused(_))
+    ));
+    story.drain().await;
+    assert!(story.pending("mia", false).await.is_empty() && story.pending("max", false).await.is_empty());
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c03d_sql_asks_in_its_own_transaction_and_completes_an_action() {
+    let story = house().await;
+    let workers = story.work().await;
+    story
+        .add_type("PO-APPROVE", |kind| {
+            kind.expiry_days = None;
+            kind.required_action = RequiredAction::Action;
+            kind.complete_on = CompleteOn::Callback;
+            kind.action_url = Some("/po/approve?id=".into());
+        })
+        .await;
+    let ask = r#"select herald.request_authorisation(model => 'purchase_order', model_key => '7', requester => 'bob',
+                     approvers => '{"users": ["ann"]}', message_text => 'Approve?', message_type => 'PO-APPROVE',
+                     action_parameters => '[7]', approving => array['approved'], idempotency_key => 'po 7')"#;
+    let mut transaction = story.pool.begin().await.unwrap();
+    sqlx::query(ask).execute(&mut *transaction).await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert_eq!(
+        story.count("select count(*) from herald.authorisation").await,
+        0,
+        "a rollback leaves nothing"
+    );
+    let id: Uuid = sqlx::query_scalar(ask).fetch_one(&story.pool).await.unwrap();
+    assert_eq!(
+        sqlx::query_scalar::<_, Uuid>(ask).fetch_one(&story.pool).await.unwrap(),
+        id,
+        "the same key asks once"
+    );
+    let ann = asked(&story, id, "ann").await;
+    let complete = "select herald.complete_message($1, $2, $3)";
+    for (reply, by, said) in [(None, "ann", "reply_value"), (Some("approved"), "Bob", "done_by")] {
+        let refused = sqlx::query(complete).bind(ann.0).bind(reply).bind(by).execute(&story.pool).await;
+        assert!(refused.unwrap_err().to_string().contains(said));
+    }
+    for done in [true, false] {
+        let now: bool = sqlx::query_scalar(complete)
+            .bind(ann.0)
+            .bind("approved")
+            .bind("ann")
+            .fetch_one(&story.pool)
+            .await
+            .unwrap();
+        assert_eq!(now, done);
+    }
+    let answer: Value =
+        sqlx::query_scalar("select herald.answer_of($1)").bind(id).fetch_one(&story.pool).await.unwrap();
+    assert_eq!((&answer["status"], &answer["answered_by"]), (&json!("approved"), &json!("ann")));
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c16_a_callback_completes_what_opening_does_not() {
+    let story = house().await;
+    let workers = story.work().await;
+    story
+        .add_type("PAY", |kind| {
+            kind.expiry_days = None;
+            kind.required_action = RequiredAction::Action;
+            kind.complete_on = CompleteOn::Callback;
+            kind.action_url = Some("/pay?id=".into());
+        })
+        .await;
+    let id = story.producer.send(message("ann", "PAY", "Pay")).await.unwrap();
+    let view = story.producer.send(message("ann", "VIEW-NORMAL", "Read")).await.unwrap();
+    story.drain().await;
+    let by = |message, via| story.producer.answer(Answer { message, reply: None, by: "pay", via });
+    for (message, via) in [(id, Via::Api), (view, Via::Callback)] {
+        assert!(
+            matches!(by(message, via).await, Err(SendError::Refused(refusal)) if refusal.field == "message_id")
+        );
+    }
+    assert_eq!(by(id, Via::Callback).await.unwrap(), Answered::Now);
+    let Answered::Before(told) = by(id, Via::Callback).await.unwrap() else {
+        panic!("it was completed twice")
+    };
+    assert!(told.words().starts_with("was acted on by pay by the program behind it at "), "{}", told.words());
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c03d_the_command_line_asks_answers_and_waits() {
+    let story = house().await;
+    let workers = story.work().await;
+    let id = story
+        .say(&[
+            "authorise",
+            "request",
+            "purchase_order",
+            "7",
+            "--for",
+            "bob",
+            "--ask",
+            "ann",
+            "--text",
+            "May he?",
+        ])
+        .await;
+    let id: Uuid = id.trim().parse().unwrap();
+    let ann = asked(&story, id, "ann").await.to_string();
+    let waited = story.run(&["wait", &id.to_string(), "--timeout", "1"]).await;
+    assert_eq!(waited.status.code(), Some(75), "nobody has answered yet");
+    let text = id.to_string();
+    let wait = ["wait", &text, "--timeout", "30"];
+    let waiting = story.run(&wait);
+    let answering = async { story.say(&["answer", &ann, "Yes", "--by", "ann"]).await };
+    let (waited, answered) = tokio::join!(waiting, answering);
+    assert_eq!(answered, "answered\n");
+    assert_eq!(waited.status.code(), Some(0));
+    let shown: Value = serde_json::from_slice(&waited.stdout).unwrap();
+    assert_eq!((&shown["status"], &shown["decided_by"]), (&json!("approved"), &json!("ann")));
+    let late = story.run(&["answer", &ann, "No", "--by", "mia"]).await;
+    let said = String::from_utf8(late.stderr).unwrap();
+    assert!(
+        !late.status.success() && said.contains("was answered Yes by ann on the command line at 20"),
+        "{said}"
+    );
+    let shown = story.say(&["authorise", "show", &id.to_string()]).await;
+    assert!(
+        shown.contains("decided        Yes by ann at ") && shown.contains("ann approved: Yes"),
+        "{shown}"
+    );
+    assert!(story.say(&["authorise", "list", "--status", "approved"]).await.contains("purchase_order 7"));
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c03d_a_reply_is_told_by_stream_or_kept_for_who_listens() {
+    let story = house().await;
+    let workers = story.work().await;
+    let mut listener = sqlx::postgres::PgListener::connect_with(&story.pool).await.unwrap();
+    listener.listen("herald_answer").await.unwrap();
+    let question = |answer_to: &str| NewMessage {
+        answer_to: Some(answer_to.into()),
+        ..message("ann", "REPLY-YESNO", "Go on?")
+    };
+    let by_stream = story.producer.send(question("stream:decisions")).await.unwrap();
+    let kept = story.producer.send(question("notify")).await.unwrap();
+    let quiet = story.producer.send(message("ann", "REPLY-YESNO", "And?")).await.unwrap();
+    story.drain().await;
+    for id in [by_stream, kept, quiet] {
+        say(&story, id, "No", "ann").await.unwrap();
+    }
+    assert_eq!(listener.recv().await.unwrap().payload(), by_stream.to_string());
+    let told = event(&story, kept.0).await;
+    assert_eq!((&told["type"], &told["data"]["reply_value"]), (&json!("message.answered"), &json!("No")));
+    assert_eq!(
+        story.count("select count(*) from herald.answer_event").await,
+        2,
+        "nobody wants to know of the third"
+    );
+    assert_eq!(story.count("select count(*) from herald.answer_route").await, 0);
+    let mut redis = story.plain_redis().await;
+    let mut entries: Vec<(String, Vec<String>)> = Vec::new();
+    eventually("the stream to have it", async || {
+        let mut read = redis::cmd("XRANGE");
+        read.arg("herald:answers:decisions").arg("-").arg("+");
+        entries = read.query_async(&mut redis).await.unwrap();
+        !entries.is_empty()
+    })
+    .await;
+    let payload: Value = serde_json::from_str(&entries[0].1[3]).unwrap();
+    assert_eq!(payload["data"]["message_id"], json!(by_stream));
+    for (request, field) in [
+        (NewMessage { answer_to: Some("notify".into()), ..message("ann", "VIEW-NORMAL", "x") }, "answer_to"),
+        (question("webhook:none"), "answer_to"),
+        (question("pigeon"), "answer_to"),
+    ] {
+        assert!(
+            matches!(story.producer.send(request).await, Err(SendError::Refused(it)) if it.field == field)
+        );
+    }
+    workers.stop().await;
+}

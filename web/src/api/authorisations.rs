@@ -1,0 +1,86 @@
+//! Requests for a decision.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use herald_jobs::authorisation::NewAuthorisation;
+use herald_jobs::store::authorisations::Authorisation;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::body::JsonBody;
+use super::problem::{self, Problem};
+use super::token::Caller;
+use super::{sending, version};
+use crate::app::App;
+
+/// What was asked for, or withdrawn.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Asked {
+    /// The authorisation's id.
+    id: Uuid,
+    /// `pending` or `withdrawn`.
+    status: &'static str,
+}
+
+/// POST /api/v1/authorisations: asks for a decision on a record of a model that the token sends as; with an `Idempotency-Key` once.
+pub(crate) async fn request(
+    State(app): State<App>,
+    Extension(Caller(token)): Extension<Caller>,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<NewAuthorisation>,
+) -> Result<Response, Problem> {
+    let key = headers.get("idempotency-key").map(HeaderValue::to_str).transpose();
+    let key = key.map_err(|_| problem::bad_header("Idempotency-Key must be plain ASCII"))?;
+    sending::may_send(
+        &token,
+        "model",
+        &request.model,
+        request.message_type.as_deref().unwrap_or("REPLY-YESNO"),
+    )?;
+    let producer = app.producer.on_behalf_of(&format!("token {}", token.prefix));
+    let asked = sending::within_rate(&app, &token, producer.request_authorisation(&request, key)).await?;
+    let location = format!("/api/v1/authorisations/{}", asked.id);
+    let body = Json(Asked { id: asked.id, status: "pending" });
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response())
+}
+
+/// GET /api/v1/authorisations/{id}
+pub(crate) async fn read(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    version::tagged(&headers, &own(&app, &caller, &id).await?)
+}
+
+/// Why a request is withdrawn.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Withdrawal {
+    /// What those are told who were asked; absent: that it was withdrawn.
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// POST /api/v1/authorisations/{id}/withdraw: nobody needs to answer any more. Twice is as good as once.
+pub(crate) async fn withdraw(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    JsonBody(withdrawal): JsonBody<Withdrawal>,
+) -> Result<Json<Asked>, Problem> {
+    let id = own(&app, &caller, &id).await?.id;
+    app.producer.withdraw_authorisation(id, withdrawal.reason.as_deref()).await?;
+    Ok(Json(Asked { id, status: "withdrawn" }))
+}
+
+/// An authorisation of a model that the caller sends as. Others do not exist for it.
+async fn own(app: &App, Caller(token): &Caller, id: &str) -> Result<Authorisation, Problem> {
+    let id: Uuid = id.parse().map_err(|_| problem::not_found())?;
+    let found = app.producer.authorisation(id).await?;
+    found.filter(|it| sending::is_sender(token, &it.model)).ok_or_else(problem::not_found)
+}

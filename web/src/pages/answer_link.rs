@@ -1,0 +1,127 @@
+//! Links in e-mails that answer their message. Opening one shows what would be answered; only the button answers, so that scanners and
+//! previews of mail programs change nothing.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse as _, Response};
+use axum_extra::extract::CookieJar;
+use herald_jobs::answer::Via;
+use herald_jobs::answer_link::AnswerLink;
+use herald_jobs::id::MessageId;
+use herald_jobs::message_type::RequiredAction;
+use herald_jobs::store;
+use herald_jobs::store::answers::Answerable;
+use herald_producers::SendError;
+use herald_producers::workflow::{Answer, Answered};
+
+use super::login::stranger;
+use crate::access::form::Fields;
+use crate::app::App;
+use crate::assets::{self, Assets};
+use crate::error::PageError;
+
+#[derive(Template)]
+#[template(path = "answer.html")]
+struct AnswerPage {
+    assets: &'static Assets,
+    form_token: String,
+    subject: String,
+    text: String,
+    stage: Stage,
+}
+
+/// What the page shows.
+enum Stage {
+    /// A button that answers: what it says.
+    Choose(String),
+    /// A text to be written, and what was wrong with the last one.
+    Write(Option<String>),
+    /// It is the answer now.
+    Done(String),
+    /// It is none, for this reason.
+    Over(String),
+}
+
+/// GET /answer/{link}
+pub(crate) async fn show(
+    State(app): State<App>,
+    jar: CookieJar,
+    Path(link): Path<String>,
+) -> Result<Response, PageError> {
+    let (link, message) = find(&app, &link).await?;
+    let stage = stage(&app, &link, &message, None);
+    page(&app, jar, message, stage)
+}
+
+/// POST /answer/{link}
+pub(crate) async fn commit(
+    State(app): State<App>,
+    jar: CookieJar,
+    Path(link): Path<String>,
+    fields: Fields,
+) -> Result<Response, PageError> {
+    let (link, message) = find(&app, &link).await?;
+    let now = stage(&app, &link, &message, None);
+    if matches!(now, Stage::Over(_)) {
+        return page(&app, jar, message, now);
+    }
+    let is_reply = message.required_action == RequiredAction::Reply;
+    let typed = fields.get("reply");
+    let reply = link.choice.as_deref().or_else(|| is_reply.then_some(typed));
+    let answer = Answer { message: MessageId(message.id), reply, by: &message.recipient, via: Via::Email };
+    let stage = match app.producer.answer(answer).await {
+        Ok(Answered::Now) => Stage::Done(match reply {
+            Some(reply) => format!("Your answer: {}.", label(&message, reply)),
+            None => "It is marked as read.".to_owned(),
+        }),
+        Ok(Answered::Before(standing)) => Stage::Over(format!("It {}.", standing.words())),
+        Err(SendError::Refused(refusal)) => match stage(&app, &link, &message, Some(refusal.problem.clone()))
+        {
+            writes @ Stage::Write(_) => writes,
+            _ => Stage::Over(format!("It {}.", refusal.problem)),
+        },
+        Err(error) => {
+            tracing::warn!("Could not answer by a link: {error}");
+            return Err(PageError::Unavailable);
+        }
+    };
+    page(&app, jar, message, stage)
+}
+
+/// The link and its message. A link that was not made here, or not for this recipient, leads nowhere.
+async fn find(app: &App, link: &str) -> Result<(AnswerLink, Answerable), PageError> {
+    let link = AnswerLink::read(&app.settings.keys, link).ok_or(PageError::NotFound)?;
+    let message = store::answers::answerable(&app.pool, MessageId(link.message)).await?;
+    let message = message.filter(|it| it.recipient_id == link.recipient).ok_or(PageError::NotFound)?;
+    Ok((link, message))
+}
+
+fn stage(app: &App, link: &AnswerLink, message: &Answerable, problem: Option<String>) -> Stage {
+    if message.standing.status != "pending" {
+        Stage::Over(format!("It {}.", message.standing.words()))
+    } else if link.is_expired(app.clock.now()) {
+        Stage::Over("This link's time is over. The message still waits in your inbox.".to_owned())
+    } else if !message.recipient_active {
+        Stage::Over("You do not receive messages here any more.".to_owned())
+    } else {
+        match (&link.choice, message.required_action) {
+            (Some(choice), _) => Stage::Choose(format!("Answer: {}", label(message, choice))),
+            (None, RequiredAction::Reply) => Stage::Write(problem),
+            (None, _) => Stage::Choose("I have read this".to_owned()),
+        }
+    }
+}
+
+/// What a choice is called.
+fn label<'a>(message: &'a Answerable, value: &'a str) -> &'a str {
+    message.choices.iter().find(|(known, _)| known == value).map_or(value, |(_, label)| label)
+}
+
+fn page(app: &App, jar: CookieJar, message: Answerable, stage: Stage) -> Result<Response, PageError> {
+    let status = if matches!(stage, Stage::Over(_)) { StatusCode::GONE } else { StatusCode::OK };
+    let (jar, form_token) = stranger(app, jar);
+    let Answerable { subject, message_text: text, .. } = message;
+    let page = AnswerPage { assets: assets::all(), form_token, subject, text, stage };
+    Ok((status, jar, Html(page.render()?)).into_response())
+}

@@ -1,0 +1,170 @@
+//! Tells answers to whoever wants to know: at least once each, under one event id.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use herald_jobs::answer::AnswerTo;
+use herald_jobs::deliver::{AttemptOutcome, Verdict};
+use herald_jobs::id;
+use herald_jobs::store;
+use herald_jobs::store::answer_events::{ClaimedEvent, EventRecord, EventState};
+use reqwest::Client;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{AFTER_FAILURE, PAUSE};
+use crate::Context;
+use crate::workflow::webhook;
+
+/// Most answers that are told at once by one process.
+const AT_ONCE: usize = 16;
+/// How long a claim may stay silent before another process takes it over, in seconds. Longer than a request may take.
+const LEASE_SECONDS: i64 = 60;
+/// How long after a failure the next attempt follows, in seconds; the last one repeats.
+const BACKOFF_SECONDS: [i64; 8] = [5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000];
+/// Attempts until an answer waits for an operator: about two days.
+const MOST_ATTEMPTS: i32 = 12;
+
+/// Tells answers.
+pub(super) struct Teller {
+    context: Arc<Context>,
+    client: Client,
+}
+
+impl Teller {
+    pub(super) fn new(context: Context, client: Client) -> Self {
+        Self { context: Arc::new(context), client }
+    }
+
+    /// Tells what is due until `stop`, then lets what is under way end.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let (busy, idle) = PAUSE;
+        let mut pause = busy;
+        let mut under_way = JoinSet::new();
+        while !stop.is_cancelled() {
+            let room = AT_ONCE - under_way.len();
+            pause = match self.claim(room).await {
+                Ok(events) if events.is_empty() => (pause * 2).min(idle),
+                Ok(events) => {
+                    for event in events {
+                        under_way.spawn(tell(self.context.clone(), self.client.clone(), event));
+                    }
+                    busy
+                }
+                Err(error) => {
+                    tracing::warn!("Answers wait for the database: {error}");
+                    AFTER_FAILURE
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+                Some(_) = under_way.join_next(), if under_way.len() == AT_ONCE => {}
+            }
+            while under_way.try_join_next().is_some() {}
+        }
+        while under_way.join_next().await.is_some() {}
+    }
+
+    async fn claim(&self, room: usize) -> Result<Vec<ClaimedEvent>, sqlx::Error> {
+        if room == 0 {
+            return Ok(Vec::new());
+        }
+        let now = self.context.clock.now();
+        let until = now + TimeDelta::seconds(LEASE_SECONDS);
+        let room = i64::try_from(room).unwrap_or(1);
+        store::answer_events::claim(&self.context.pool, id::new(now), now, until, room).await
+    }
+}
+
+async fn tell(context: Arc<Context>, client: Client, event: ClaimedEvent) {
+    let started_at = context.clock.now();
+    let (verdict, wait) = match event.answer_to.parse() {
+        Ok(AnswerTo::Webhook(name)) => webhook::post(&context, &client, &name, &event).await,
+        Ok(AnswerTo::Stream(name)) => (stream(&context, &name, &event).await, None),
+        Ok(AnswerTo::Notify) | Err(_) => {
+            let reply = format!("{} cannot be told", event.answer_to);
+            (Verdict { outcome: AttemptOutcome::Refused, code: None, reply }, None)
+        }
+    };
+    let now = context.clock.now();
+    let outcome = verdict.outcome;
+    metrics::counter!("herald_answers_told_total", "outcome" => outcome.as_str()).increment(1);
+    if outcome != AttemptOutcome::Sent {
+        tracing::info!(event.id = %event.id, "An answer to {} was {outcome}: {}", event.answer_to, verdict.reply);
+    }
+    let (state, at) = next(&event, outcome, wait, now);
+    let record = EventRecord {
+        id: event.id,
+        lease_token: event.lease_token,
+        verdict,
+        state,
+        next_attempt_at: at,
+        started_at,
+    };
+    if let Err(error) = store::answer_events::record(&context.pool, &record, now).await {
+        // The claim runs out, and it is told once more under the same id.
+        tracing::warn!(event.id = %event.id, "Could not record that an answer was told: {error}");
+    }
+}
+
+async fn stream(context: &Context, name: &str, event: &ClaimedEvent) -> Verdict {
+    match context.queues.tell(name, &event.id.to_string(), &event.payload).await {
+        Ok(()) => Verdict { outcome: AttemptOutcome::Sent, code: None, reply: "appended".to_owned() },
+        Err(error) => Verdict { outcome: AttemptOutcome::Deferred, code: None, reply: error.to_string() },
+    }
+}
+
+/// What follows an attempt, and when.
+fn next(
+    event: &ClaimedEvent,
+    outcome: AttemptOutcome,
+    wait: Option<TimeDelta>,
+    now: DateTime<Utc>,
+) -> (EventState, DateTime<Utc>) {
+    match outcome {
+        AttemptOutcome::Sent => (EventState::Sent, now),
+        AttemptOutcome::Refused => (EventState::Failed, now),
+        _ if event.attempts >= MOST_ATTEMPTS => (EventState::Failed, now),
+        _ => {
+            let step = usize::try_from(event.attempts - 1).unwrap_or(0).min(BACKOFF_SECONDS.len() - 1);
+            let pause = TimeDelta::seconds(BACKOFF_SECONDS[step]);
+            // From 0 to a tenth, different for each: retries of one moment do not come back as one.
+            let spread = pause * i32::from(event.id.as_bytes()[15]) / 2_560;
+            (EventState::Pending, now + (pause + spread).max(wait.unwrap_or_default()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn after(outcome: AttemptOutcome, attempts: i32, wait: Option<TimeDelta>) -> (EventState, i64) {
+        let now = DateTime::UNIX_EPOCH;
+        let event = ClaimedEvent {
+            id: Uuid::nil(),
+            lease_token: Uuid::nil(),
+            answer_to: "webhook:erp".into(),
+            payload: String::new(),
+            attempts,
+            created_at: now,
+        };
+        let (state, at) = next(&event, outcome, wait, now);
+        (state, (at - now).num_seconds())
+    }
+
+    #[test]
+    fn failures_back_off_and_end_with_an_operator() {
+        assert_eq!(after(AttemptOutcome::Sent, 1, None), (EventState::Sent, 0));
+        assert_eq!(after(AttemptOutcome::Deferred, 1, None), (EventState::Pending, 5));
+        assert_eq!(after(AttemptOutcome::Unknown, 3, None), (EventState::Pending, 120));
+        assert_eq!(
+            after(AttemptOutcome::Deferred, 1, Some(TimeDelta::minutes(2))),
+            (EventState::Pending, 120)
+        );
+        assert_eq!(after(AttemptOutcome::Deferred, 12, None).0, EventState::Failed);
+        assert_eq!(after(AttemptOutcome::Refused, 1, None).0, EventState::Failed);
+    }
+}
