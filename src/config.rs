@@ -172,7 +172,6 @@ pub struct Purge {
     pub token_days: u32,
     pub audit_days: u32,
     pub run_days: u32,
-    /// Changes of watched tables, after they were handled.
     pub event_days: u32,
 }
 
