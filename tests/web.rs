@@ -16,10 +16,13 @@ mod web {
     mod lists;
     mod live;
     mod maintaining;
+    mod naughty;
     mod ops;
     mod outputs;
+    mod roles;
     mod routes;
     mod schedule;
+    mod searching;
     mod sms_reports;
     mod snippets;
     mod templates;

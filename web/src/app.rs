@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderName;
 use chrono::TimeDelta;
 use herald_jobs::action_url::Destinations;
 use herald_jobs::authoring::Authoring;
@@ -20,6 +21,15 @@ use crate::access::limit::Attempts;
 use crate::access::password::Passwords;
 use crate::access::rate::Rates;
 use crate::live::{self, Hub};
+
+/// A page of the host application, in a frame on the dashboard.
+#[derive(Clone, Debug)]
+pub struct Panel {
+    /// Its heading.
+    pub title: String,
+    /// Where it is.
+    pub url: Url,
+}
 
 /// How the web side behaves.
 #[derive(Clone, Debug)]
@@ -39,6 +49,12 @@ pub struct Settings {
     pub session_absolute: TimeDelta,
     /// Proxies whose `X-Forwarded-For` is believed; log-in attempts are limited by the address found so.
     pub trusted_proxies: Vec<IpAddr>,
+    /// The header in which a trusted proxy names who is logged in; `None`: people log in here.
+    pub user_header: Option<HeaderName>,
+    /// Origins whose pages may show ours in a frame; none: nobody.
+    pub frame_ancestors: Vec<String>,
+    /// What the host application shows on the dashboard.
+    pub panels: Vec<Panel>,
     /// What return paths were signed with, to know them when bounces come.
     pub keys: Arc<KeyRing>,
 }
@@ -54,6 +70,9 @@ impl Settings {
             session_idle: TimeDelta::hours(12),
             session_absolute: TimeDelta::days(7),
             trusted_proxies: Vec::new(),
+            user_header: None,
+            frame_ancestors: Vec::new(),
+            panels: Vec::new(),
             keys: Arc::default(),
         }
     }

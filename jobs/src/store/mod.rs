@@ -24,6 +24,7 @@ pub mod choice_sets;
 pub mod deliveries;
 mod grants;
 pub mod inbox;
+pub mod inbox_search;
 #[cfg(feature = "render")]
 pub mod instances;
 pub mod leases;

@@ -14,6 +14,7 @@ use crate::access::form::Fields;
 use crate::access::session::Login;
 use crate::app::App;
 use crate::error::PageError;
+use crate::words::Words;
 
 /// Most rows in one Post: more than a page can show.
 const MOST: usize = 200;
@@ -48,14 +49,14 @@ impl Outcome {
     }
 
     /// What the user reads beside the subject.
-    pub(super) fn words(&self) -> String {
+    pub(super) fn words(&self, words: &Words) -> String {
         match self {
-            Self::Acted(None) => "acted".to_owned(),
-            Self::Acted(Some(reply)) => format!("answered: {reply}"),
+            Self::Acted(None) => words.acted.to_owned(),
+            Self::Acted(Some(reply)) => (words.answered)(reply),
             Self::Already(when) => when.clone(),
-            Self::TakenBack => "was taken back by its sender".to_owned(),
+            Self::TakenBack => words.was_taken_back.to_owned(),
             Self::Stays(why) => (*why).to_owned(),
-            Self::Gone => "is not there any more".to_owned(),
+            Self::Gone => words.is_gone.to_owned(),
         }
     }
 }
@@ -92,7 +93,7 @@ pub(super) async fn act(app: &App, login: &Login, fields: &Fields) -> Result<Vec
         if standing.status != "pending" {
             continue;
         }
-        match reply(message, replies.get(id).map(String::as_str), &choices) {
+        match reply(message, replies.get(id).map(String::as_str), &choices, login.words) {
             Ok(reply) => answers.push((*id, reply)),
             Err(why) => {
                 refused.insert(*id, why);
@@ -109,7 +110,7 @@ pub(super) async fn act(app: &App, login: &Login, fields: &Fields) -> Result<Vec
 
     let told = |id: Uuid| {
         let Some((message, standing)) = found.get(&id) else {
-            return Answered { id, subject: "A message".to_owned(), outcome: Outcome::Gone };
+            return Answered { id, subject: login.words.a_message.to_owned(), outcome: Outcome::Gone };
         };
         let outcome = if acted.contains(&id) {
             let reply = answers.iter().find(|(answered, _)| *answered == id).and_then(|&(_, reply)| reply);
@@ -131,19 +132,20 @@ fn reply<'a>(
     message: &InboxMessage,
     typed: Option<&'a str>,
     choices: &Choices,
+    words: &Words,
 ) -> Result<Option<&'a str>, &'static str> {
     match message.required_action {
         RequiredAction::View => Ok(None),
-        RequiredAction::Action => Err("wants to be opened with its Act button"),
+        RequiredAction::Action => Err(words.wants_opening),
         RequiredAction::Reply => {
-            let typed = typed.map(str::trim).ok_or("needs a value first")?;
+            let typed = typed.map(str::trim).ok_or(words.needs_value)?;
             let offered = choices.of(message);
             if !offered.is_empty() && !offered.iter().any(|choice| choice.value == typed) {
-                Err("does not offer this value; choose again")
+                Err(words.not_offered)
             } else if typed.chars().count() > LONGEST_REPLY {
-                Err("takes at most 2,000 characters")
+                Err(words.too_long)
             } else if typed.contains('\0') {
-                Err("does not take the character U+0000")
+                Err(words.no_nul)
             } else {
                 Ok(Some(typed))
             }
@@ -151,7 +153,25 @@ fn reply<'a>(
     }
 }
 
-/// How a message stands that is no longer pending.
+/// What its recipient reads of a message that is no longer pending.
+pub(super) fn history(
+    message: &InboxMessage,
+    standing: &Standing,
+    choices: &Choices,
+    now: DateTime<Utc>,
+    login: &Login,
+) -> String {
+    if standing.status != "acted" {
+        return login.words.sender_took_back.to_owned();
+    }
+    let at = when::when(login, standing.acted_at.unwrap_or(now), now);
+    match standing.reply_value.as_deref().map(|value| choices.label(message, value)) {
+        Some(value) => (login.words.you_answered)(value, &at.age),
+        None => (login.words.you_acted)(&at.age),
+    }
+}
+
+/// What the slower of two is told of a message that is no longer pending.
 pub(super) fn settled(
     message: &InboxMessage,
     standing: &Standing,
@@ -162,10 +182,10 @@ pub(super) fn settled(
     if standing.status != "acted" {
         return Outcome::TakenBack;
     }
-    let at = when::when(standing.acted_at.unwrap_or(now), now, login.zone);
+    let at = when::when(login, standing.acted_at.unwrap_or(now), now);
     let with = standing.reply_value.as_deref().map(|value| choices.label(message, value));
     Outcome::Already(match with {
-        Some(value) => format!("was already answered {value} ({}, {})", at.age, at.exact),
-        None => format!("was already acted on ({}, {})", at.age, at.exact),
+        Some(value) => (login.words.was_answered)(value, &at.age, &at.exact),
+        None => (login.words.was_acted)(&at.age, &at.exact),
     })
 }
