@@ -83,7 +83,7 @@ create table herald.message (
 );
 -- The inbox's lists and counts.
 create index message_inbox on herald.message (recipient_id, alert, id desc) where status = 'pending';
-create index message_history on herald.message (recipient_id, acted_at desc) where status <> 'pending';
+create index message_history on herald.message (recipient_id, alert, id desc) where status <> 'pending';
 create index message_expiry on herald.message (expires_at) where status = 'pending' and expires_at is not null;
 create index message_template_errors on herald.message (id desc) where template_error is not null;
 create index outbox_batch on herald.outbox (batch_id) where batch_id is not null;

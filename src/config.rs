@@ -63,6 +63,18 @@ pub struct Web {
     pub session_idle_hours: u32,
     pub session_days: u32,
     pub trusted_proxies: Vec<std::net::IpAddr>,
+    pub user_header: String,
+    pub frame_ancestors: Vec<String>,
+    pub panels: Vec<Panel>,
+}
+
+/// `[[web.panels]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key has its comment in config/default.toml")]
+pub struct Panel {
+    pub title: String,
+    pub url: String,
 }
 
 /// `[worker]`
@@ -210,7 +222,8 @@ impl Config {
         let environment = environment
             .list_separator(",")
             .with_list_parse_key("web.action_hosts")
-            .with_list_parse_key("web.trusted_proxies");
+            .with_list_parse_key("web.trusted_proxies")
+            .with_list_parse_key("web.frame_ancestors");
         layers
             .add_source(environment)
             .build()

@@ -24,7 +24,7 @@ use herald_workers::window::{Window, Windows};
 use sqlx::PgPool;
 use url::Url;
 
-use crate::config::{Config, Hours};
+use crate::config::{self, Config, Hours};
 use crate::keys;
 
 /// What most commands need.
@@ -185,7 +185,26 @@ impl Wiring {
         let web = &self.config.web;
         let application = (!web.application_url.is_empty()).then(|| web.application_url.parse());
         let public_url = self.public_url()?;
+        let panel = |panel: &config::Panel| {
+            let url = panel.url.parse().with_context(|| format!("web.panels: {}", panel.url))?;
+            Ok(herald_web::Panel { title: panel.title.clone(), url })
+        };
+        let user_header = (!web.user_header.is_empty()).then(|| web.user_header.parse());
+        anyhow::ensure!(
+            user_header.is_none() || !web.trusted_proxies.is_empty(),
+            "web.user_header is set, but web.trusted_proxies names no proxy that it could come from"
+        );
+        for origin in &web.frame_ancestors {
+            let url: Url = origin.parse().with_context(|| format!("web.frame_ancestors: {origin}"))?;
+            anyhow::ensure!(
+                url.origin().ascii_serialization() == *origin,
+                "web.frame_ancestors: {origin} is not an origin, such as https://erp.example.com"
+            );
+        }
         Ok(herald_web::Settings {
+            user_header: user_header.transpose().context("web.user_header")?,
+            frame_ancestors: web.frame_ancestors.clone(),
+            panels: web.panels.iter().map(panel).collect::<Result<_>>()?,
             application_url: application
                 .transpose()
                 .context("web.application_url")?

@@ -5,6 +5,7 @@ mod support;
 
 #[cfg(test)]
 mod chaos {
+    mod live;
     mod mails;
     mod poison;
     mod postgres;

@@ -16,11 +16,14 @@ mod web {
     mod lists;
     mod live;
     mod maintaining;
+    mod naughty;
     mod ops;
     mod outputs;
     mod reminders;
+    mod roles;
     mod routes;
     mod schedule;
+    mod searching;
     mod sms_reports;
     mod snippets;
     mod templates;

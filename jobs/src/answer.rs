@@ -80,18 +80,35 @@ pub fn is_name(name: &str) -> bool {
         && name.chars().all(|c| plain(c) || matches!(c, '_' | '.' | '-'))
 }
 
+/// What is wrong with a reply, to be read after "it".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WrongReply {
+    /// There is none.
+    #[error("needs a value first")]
+    Missing,
+    /// It is none of its choices.
+    #[error("does not offer this value; choose again")]
+    NotOffered,
+    /// It is longer than [`LONGEST_REPLY`].
+    #[error("takes at most 2,000 characters")]
+    TooLong,
+    /// It holds the character U+0000.
+    #[error("does not take the character U+0000")]
+    Nul,
+}
+
 /// The reply as it is recorded; `offered` are the values of its choices, none where the text is free.
 ///
 /// # Errors
-/// Says what is wrong with it, to be read after "it".
-pub fn check_reply<'a>(offered: &[&str], typed: Option<&'a str>) -> Result<&'a str, &'static str> {
-    let typed = typed.map(str::trim).filter(|typed| !typed.is_empty()).ok_or("needs a value first")?;
+/// [`WrongReply`].
+pub fn check_reply<'a>(offered: &[&str], typed: Option<&'a str>) -> Result<&'a str, WrongReply> {
+    let typed = typed.map(str::trim).filter(|typed| !typed.is_empty()).ok_or(WrongReply::Missing)?;
     if !offered.is_empty() && !offered.contains(&typed) {
-        Err("does not offer this value; choose again")
+        Err(WrongReply::NotOffered)
     } else if typed.chars().count() > LONGEST_REPLY {
-        Err("takes at most 2,000 characters")
+        Err(WrongReply::TooLong)
     } else if typed.contains('\0') {
-        Err("does not take the character U+0000")
+        Err(WrongReply::Nul)
     } else {
         Ok(typed)
     }

@@ -7,6 +7,7 @@ pub(crate) mod herald;
 #[cfg(target_os = "linux")]
 pub(crate) mod postfix;
 pub(crate) mod servers;
+pub(crate) mod webdriver;
 
 use std::time::{Duration, Instant};
 

@@ -2,8 +2,9 @@
 
 use chrono::TimeDelta;
 use herald_web::access;
-use reqwest::StatusCode;
 use reqwest::header::SET_COOKIE;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
 
 use super::world::{PASSWORD, World};
 
@@ -57,6 +58,65 @@ async fn a_session_gets_a_new_secret_at_each_log_in_and_ends_with_the_log_out() 
         sqlx::query_scalar("select token_hash from herald.session").fetch_all(&world.pool).await.unwrap();
     assert_eq!(hashes.len(), 1);
     assert!(!browser.cookie().as_bytes().windows(32).any(|window| window == hashes[0]));
+}
+
+#[tokio::test]
+async fn a_host_application_opens_the_inbox_for_whom_it_knows_once_and_soon() {
+    let world = World::start().await;
+    world.user("ann").await;
+    let (admin, plain) = (world.admin_token().await, world.token("erp", None).await);
+    let launch = async |token: &str, name: &str, body: serde_json::Value| {
+        let path = format!("/users/{name}/launch");
+        let answer = world.api(Method::POST, &path, token).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<serde_json::Value>().await.unwrap())
+    };
+    let (status, made) = launch(&admin, "ann", json!({"next": "/alerts?q=boiler"})).await;
+    assert_eq!(status, 201, "{made}");
+    let link = made["url"].as_str().unwrap().strip_prefix(&world.url).unwrap().to_owned();
+    let browser = world.browser();
+    let page = browser.get(&link).await;
+    let next = super::world::between(&page.body, "name=\"next\" value=\"", "\"").unwrap().to_owned();
+    let entered = browser.post(&link, &[("next", &next)]).await;
+    assert_eq!((entered.status, entered.location()), (StatusCode::SEE_OTHER, "/alerts?q=boiler"));
+    assert_eq!(browser.get("/alerts").await.status, StatusCode::OK);
+    assert_eq!(world.browser().get(&link).await.status, StatusCode::GONE, "once");
+
+    let (_, made) = launch(&admin, "ann", json!({"seconds": 5})).await;
+    world.clock.advance(TimeDelta::seconds(6));
+    let late = made["url"].as_str().unwrap().strip_prefix(&world.url).unwrap();
+    assert_eq!(world.browser().get(late).await.status, StatusCode::GONE, "soon");
+    for (name, body, status, pointer) in [
+        ("ann", json!({"next": "https://evil.example"}), 422, "/next"),
+        ("ann", json!({"next": "//evil.example"}), 422, "/next"),
+        ("ann", json!({"seconds": 601}), 422, "/seconds"),
+        ("ann", json!({"seconds": 0}), 422, "/seconds"),
+        ("nobody", json!({}), 404, ""),
+        ("not a name", json!({}), 404, ""),
+    ] {
+        let (answered, problem) = launch(&admin, name, body.clone()).await;
+        assert_eq!(answered, status, "{name} {body}: {problem}");
+        assert!(problem.to_string().contains(pointer), "{problem}");
+    }
+    assert_eq!(launch(&plain, "ann", json!({})).await.0, 403);
+}
+
+#[tokio::test]
+async fn logging_out_everywhere_ends_each_session_and_each_link_of_that_user() {
+    let world = World::start().await;
+    let (browser, bob) = (world.logged_in("ann").await, world.logged_in("bob").await);
+    let phone = world.browser();
+    assert_eq!(phone.log_in("ann", PASSWORD).await.status, StatusCode::SEE_OTHER);
+    let id = world.user("ann").await;
+    let link =
+        access::new_login_link(&world.pool, &world.clock, &world.url.parse().unwrap(), id).await.unwrap();
+    let page = browser.get("/account").await;
+    assert_eq!(page.body.matches("Logged in ").count(), 2, "{}", page.body);
+    let told = browser.post("/logout/everywhere", &[]).await;
+    assert_eq!((told.status, told.location()), (StatusCode::SEE_OTHER, "/login"));
+    assert_eq!(browser.get("/").await.location(), "/login");
+    assert_eq!(phone.get("/").await.location(), "/login");
+    assert_eq!(world.browser().get(link.path()).await.status, StatusCode::GONE);
+    assert_eq!(bob.get("/").await.status, StatusCode::OK, "others stay");
 }
 
 #[tokio::test]

@@ -48,6 +48,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same under settings.
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let database = servers::database().await;
         let redis = servers::redis().await;
         let clock = Clock::system();
@@ -61,13 +66,14 @@ impl World {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let key = seal::new_key(&SystemRandom::new()).unwrap();
         let keys: Arc<KeyRing> = Arc::new(key.expose().parse().unwrap());
-        let settings = Settings {
+        let mut settings = Settings {
             keys: keys.clone(),
             application_url: Some(ERP.parse().unwrap()),
             action_hosts: vec!["pay.example".to_owned()],
             refresh: Duration::from_millis(500),
             ..Settings::new(url.parse().unwrap())
         };
+        change(&mut settings);
         let reader = store::catalogue::reader(&database.url, "test models", 2).unwrap();
         let authoring = Authoring::new(pool.clone(), reader, None);
         let app =

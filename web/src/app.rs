@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderName;
 use chrono::TimeDelta;
 use herald_jobs::action_url::Destinations;
 use herald_jobs::authoring::Authoring;
@@ -22,6 +23,15 @@ use crate::access::password::Passwords;
 use crate::access::rate::Rates;
 use crate::live::{self, Hub};
 use crate::schedule::Periodic;
+
+/// A page of the host application, in a frame on the dashboard.
+#[derive(Clone, Debug)]
+pub struct Panel {
+    /// Its heading.
+    pub title: String,
+    /// Where it is.
+    pub url: Url,
+}
 
 /// How the web side behaves.
 #[derive(Clone, Debug)]
@@ -43,6 +53,12 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpAddr>,
     /// What the schedule starts, to be shown.
     pub periodic: Vec<Periodic>,
+    /// The header in which a trusted proxy names who is logged in; `None`: people log in here.
+    pub user_header: Option<HeaderName>,
+    /// Origins whose pages may show ours in a frame; none: nobody.
+    pub frame_ancestors: Vec<String>,
+    /// What the host application shows on the dashboard.
+    pub panels: Vec<Panel>,
     /// What return paths were signed with, to know them when bounces come.
     pub keys: Arc<KeyRing>,
 }
@@ -59,6 +75,9 @@ impl Settings {
             session_absolute: TimeDelta::days(7),
             trusted_proxies: Vec::new(),
             periodic: Vec::new(),
+            user_header: None,
+            frame_ancestors: Vec::new(),
+            panels: Vec::new(),
             keys: Arc::default(),
         }
     }

@@ -10,6 +10,25 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::PageError;
 
+const STYLE: &str = concat!(
+    include_str!("../assets/css/1-tokens.css"),
+    include_str!("../assets/css/2-controls.css"),
+    include_str!("../assets/css/3-shell.css"),
+    include_str!("../assets/css/4-lists.css"),
+);
+
+/// Each part stands by itself; they tell one another by events of the document.
+const SCRIPT: &str = concat!(
+    "\"use strict\";\n",
+    include_str!("../assets/js/counts.js"),
+    include_str!("../assets/js/notices.js"),
+    include_str!("../assets/js/swap.js"),
+    include_str!("../assets/js/pane.js"),
+    include_str!("../assets/js/list.js"),
+    include_str!("../assets/js/keys.js"),
+    include_str!("../assets/js/live.js"),
+);
+
 /// One file.
 pub(crate) struct Asset {
     name: String,
@@ -40,18 +59,13 @@ pub(crate) struct Assets {
 /// All files.
 pub(crate) fn all() -> &'static Assets {
     static ALL: LazyLock<Assets> = LazyLock::new(|| Assets {
-        style: Asset::new("herald", "css", "text/css; charset=utf-8", include_bytes!("../assets/herald.css")),
-        script: Asset::new(
-            "herald",
-            "js",
-            "text/javascript; charset=utf-8",
-            include_bytes!("../assets/herald.js"),
-        ),
+        style: Asset::new("herald", "css", "text/css; charset=utf-8", STYLE.as_bytes()),
+        script: Asset::new("herald", "js", "text/javascript; charset=utf-8", SCRIPT.as_bytes()),
         api_script: Asset::new(
             "api",
             "js",
             "text/javascript; charset=utf-8",
-            include_bytes!("../assets/api.js"),
+            include_bytes!("../assets/js/api.js"),
         ),
         icon: Asset::new("icon", "svg", "image/svg+xml", include_bytes!("../assets/icon.svg")),
     });

@@ -9,6 +9,7 @@ use herald_jobs::group_commit::is_outage;
 use herald_jobs::store;
 
 use crate::assets::{self, Assets};
+use crate::words::{self, Words};
 
 /// Why a page cannot be shown or a form not be carried out.
 #[derive(Clone, Debug)]
@@ -52,7 +53,8 @@ impl From<askama::Error> for PageError {
 #[template(path = "error.html")]
 struct ErrorPage {
     assets: &'static Assets,
-    status: u16,
+    words: &'static Words,
+    number: String,
     title: &'static str,
     detail: &'static str,
 }
@@ -92,7 +94,16 @@ impl PageError {
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let (status, title, detail) = self.words();
-        let page = ErrorPage { assets: assets::all(), status: status.as_u16(), title, detail };
+        let page = {
+            let words = words::default();
+            ErrorPage {
+                assets: assets::all(),
+                words,
+                number: (words.error_number)(status.as_u16()),
+                title,
+                detail,
+            }
+        };
         let mut response = match page.render() {
             Ok(html) => (status, Html(html)).into_response(),
             Err(_) => (status, detail).into_response(),

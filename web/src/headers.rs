@@ -17,7 +17,6 @@ impl SecurityHeaders {
         let fixed = |name, value| (name, HeaderValue::from_static(value));
         let mut headers = vec![
             fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            fixed(header::X_FRAME_OPTIONS, "DENY"),
             // "no-referrer" would turn the Origin of our own forms into "null".
             fixed(header::REFERRER_POLICY, "same-origin"),
             fixed(header::CACHE_CONTROL, "no-store"),
@@ -28,6 +27,10 @@ impl SecurityHeaders {
                 "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
             ),
         ];
+        // It knows all or nothing; the policy below knows who.
+        if settings.frame_ancestors.is_empty() {
+            headers.push(fixed(header::X_FRAME_OPTIONS, "DENY"));
+        }
         if let Ok(policy) = HeaderValue::from_str(&content_policy(settings)) {
             headers.push((header::CONTENT_SECURITY_POLICY, policy));
         }
@@ -47,9 +50,15 @@ fn content_policy(settings: &Settings) -> String {
     for host in &settings.action_hosts {
         destinations.push_str(&format!(" https://{host} http://{host}"));
     }
+    let or_none = |origins: Vec<String>| {
+        if origins.is_empty() { "'none'".to_owned() } else { origins.join(" ") }
+    };
+    let ancestors = or_none(settings.frame_ancestors.clone());
+    let panels = settings.panels.iter().map(|panel| panel.url.origin().ascii_serialization());
+    let panels = or_none(panels.collect());
     format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-         form-action {destinations}; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src {panels}; \
+         form-action {destinations}; frame-ancestors {ancestors}; base-uri 'none'"
     )
 }
 
@@ -83,5 +92,29 @@ mod tests {
             "{policy}"
         );
         assert!(!policy.contains("unsafe"), "{policy}");
+        assert!(policy.contains("frame-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    }
+
+    #[test]
+    fn frames_are_as_configured_both_ways() {
+        let panel = crate::app::Panel {
+            title: "Orders".into(),
+            url: "https://erp.example/orders?open".parse().unwrap(),
+        };
+        let settings = Settings {
+            frame_ancestors: vec!["https://erp.example".into(), "https://crm.example".into()],
+            panels: vec![panel],
+            ..Settings::new("https://herald.example".parse().unwrap())
+        };
+        let policy = content_policy(&settings);
+        assert!(policy.contains("frame-ancestors https://erp.example https://crm.example;"), "{policy}");
+        assert!(policy.contains("frame-src https://erp.example;"), "{policy}");
+        let names =
+            |settings| SecurityHeaders::new(settings).0.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert!(!names(&settings).contains(&header::X_FRAME_OPTIONS));
+        assert!(
+            names(&Settings::new("https://herald.example".parse().unwrap()))
+                .contains(&header::X_FRAME_OPTIONS)
+        );
     }
 }

@@ -17,8 +17,9 @@ mod routes;
 pub mod schedule;
 mod serve;
 mod trace;
+mod words;
 
-pub use app::{App, Settings};
+pub use app::{App, Panel, Settings};
 pub use ops::ops_router;
 pub use routes::{Access, paths, router};
 pub use serve::serve;

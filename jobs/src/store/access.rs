@@ -10,6 +10,8 @@ use super::users::User;
 pub struct Session {
     /// Whose it is.
     pub user: User,
+    /// How dates are shown to them (BCP 47).
+    pub locale: String,
     /// What each change must carry (CSRF).
     pub form_token: String,
     /// When it was opened.
@@ -55,7 +57,7 @@ pub async fn session(
     now: DateTime<Utc>,
 ) -> Result<Option<Session>, sqlx::Error> {
     let row = sqlx::query!(
-        "select u.id, u.username, u.display_name, u.email, u.mobile, u.time_zone, u.roles, u.active,
+        "select u.id, u.username, u.display_name, u.email, u.mobile, u.time_zone, u.locale, u.roles, u.active,
                 s.form_token, s.created_at, s.last_seen_at, s.expires_at
          from herald.session s join herald.app_user u on u.id = s.user_id
          where s.token_hash = $1 and s.expires_at > $2 and u.active",
@@ -65,6 +67,7 @@ pub async fn session(
     .fetch_optional(executor)
     .await?;
     Ok(row.map(|row| Session {
+        locale: row.locale,
         form_token: row.form_token,
         created_at: row.created_at,
         last_seen_at: row.last_seen_at,
@@ -110,6 +113,44 @@ pub async fn prolong_session(
 pub async fn close_session(executor: impl PgExecutor<'_>, token_hash: &[u8]) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from herald.session where token_hash = $1", token_hash).execute(executor).await?;
     Ok(())
+}
+
+/// Ends all sessions of a user, and what links still let them in. Answers how many sessions there were.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn close_sessions(executor: impl PgExecutor<'_>, user: i64) -> Result<u64, sqlx::Error> {
+    let closed = sqlx::query!(
+        "with links as (delete from herald.login_link where user_id = $1)
+         delete from herald.session where user_id = $1",
+        user
+    )
+    .execute(executor)
+    .await?;
+    Ok(closed.rows_affected())
+}
+
+/// When the sessions of a user that are valid at `now` were opened and last used, the one used last first; `true`: it is the
+/// one of this token.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn sessions(
+    executor: impl PgExecutor<'_>,
+    user: i64,
+    token_hash: &[u8],
+    now: DateTime<Utc>,
+) -> Result<Vec<(DateTime<Utc>, DateTime<Utc>, bool)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select created_at, last_seen_at, token_hash = $2 as "own!" from herald.session
+           where user_id = $1 and expires_at > $3 order by last_seen_at desc limit 100"#,
+        user,
+        token_hash,
+        now
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.created_at, row.last_seen_at, row.own)).collect())
 }
 
 /// Makes a login link that works once, until `expires_at`.

@@ -18,18 +18,42 @@ pub struct Counts {
     pub messages: i64,
 }
 
-/// Counts what is pending.
+/// What waits for one recipient is counted up to here, in rows: a count that is read at each change must stay quick.
+pub const MOST_COUNTED: i64 = 10_000;
+
+/// Counts what is pending. One more than [`MOST_COUNTED`] stands for any number above it.
 ///
 /// # Errors
 /// The database cannot be reached.
 pub async fn counts(executor: impl PgExecutor<'_>, recipient: i64) -> Result<Counts, sqlx::Error> {
     sqlx::query_as!(
         Counts,
-        r#"select count(*) filter (where alert) as "alerts!", count(*) filter (where not alert) as "messages!"
-           from herald.message where recipient_id = $1 and status = 'pending'"#,
-        recipient
+        r#"select (select count(*) from (select from herald.message
+                                         where recipient_id = $1 and alert and status = 'pending' limit $2) as a) as "alerts!",
+                  (select count(*) from (select from herald.message
+                                         where recipient_id = $1 and not alert and status = 'pending' limit $2) as m) as "messages!""#,
+        recipient,
+        MOST_COUNTED + 1
     )
     .fetch_one(executor)
+    .await
+}
+
+/// The newest pending message of a recipient, or the newest alert.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn newest(
+    executor: impl PgExecutor<'_>,
+    recipient: i64,
+    alert: bool,
+) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select id from herald.message where recipient_id = $1 and alert = $2 and status = 'pending' order by id desc limit 1",
+        recipient,
+        alert
+    )
+    .fetch_optional(executor)
     .await
 }
 

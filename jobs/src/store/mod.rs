@@ -29,6 +29,7 @@ pub mod deliveries;
 pub mod events;
 mod grants;
 pub mod inbox;
+pub mod inbox_search;
 #[cfg(feature = "render")]
 pub mod instances;
 pub mod leases;

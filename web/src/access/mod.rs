@@ -5,6 +5,7 @@ pub(crate) mod form;
 pub(crate) mod limit;
 pub(crate) mod password;
 pub(crate) mod peer;
+pub(crate) mod proxy;
 pub(crate) mod rate;
 pub(crate) mod session;
 pub(crate) mod token;
@@ -30,11 +31,25 @@ pub async fn new_login_link(
     public_url: &Url,
     user: i64,
 ) -> Result<Url, store::Error> {
+    new_launch_link(pool, clock, public_url, user, (LINK_LIFE, "/")).await
+}
+
+/// Makes a link that lets a user in once, within its life, and leads on to a page of ours.
+pub(crate) async fn new_launch_link(
+    pool: &PgPool,
+    clock: &Clock,
+    public_url: &Url,
+    user: i64,
+    (life, next): (TimeDelta, &str),
+) -> Result<Url, store::Error> {
     let secret = token::random();
-    store::access::add_login_link(pool, &token::hash(&secret), user, clock.now() + LINK_LIFE).await?;
+    store::access::add_login_link(pool, &token::hash(&secret), user, clock.now() + life).await?;
     let mut link = public_url.clone();
     link.set_path(&format!("/login/link/{secret}"));
     link.set_query(None);
+    if next != "/" {
+        link.query_pairs_mut().append_pair("next", next);
+    }
     Ok(link)
 }
 

@@ -7,14 +7,16 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use herald_jobs::address::Username;
 use herald_jobs::store;
 use herald_jobs::store::access::Session;
 use herald_jobs::store::users::User;
 use url::form_urlencoded::byte_serialize;
 
-use super::{cookie, token};
+use super::{cookie, proxy, token};
 use crate::app::{App, Settings};
 use crate::error::PageError;
+use crate::words::{self, Region, Words};
 
 /// How often a session that is used is prolonged.
 const PROLONG: TimeDelta = TimeDelta::minutes(1);
@@ -25,6 +27,12 @@ pub(crate) struct Login {
     pub(crate) user: User,
     /// In which times are shown.
     pub(crate) zone: Tz,
+    /// BCP 47.
+    pub(crate) locale: String,
+    /// What pages say, in the user's language.
+    pub(crate) words: &'static Words,
+    /// How dates are written.
+    pub(crate) region: Region,
     /// What each form must send back.
     pub(crate) form_token: String,
     /// Names the session.
@@ -36,6 +44,27 @@ impl Login {
     pub(crate) fn name(&self) -> &str {
         if self.user.display_name.is_empty() { &self.user.username } else { &self.user.display_name }
     }
+
+    /// Somebody called ann.
+    #[cfg(test)]
+    pub(crate) fn of_test(zone: &str, locale: &str) -> Self {
+        let now = DateTime::UNIX_EPOCH;
+        let user = User {
+            id: 1,
+            username: "ann".to_owned(),
+            display_name: String::new(),
+            email: None,
+            mobile: None,
+            time_zone: zone.to_owned(),
+            roles: Vec::new(),
+            active: true,
+        };
+        let (locale, form_token) = (locale.to_owned(), String::new());
+        login(
+            Session { user, locale, form_token, created_at: now, last_seen_at: now, expires_at: now },
+            [0; 32],
+        )
+    }
 }
 
 /// Lets only those in who are logged in; sends the others to the log-in page, which brings them back.
@@ -45,9 +74,9 @@ pub(crate) async fn require(
     mut request: Request,
     next: Next,
 ) -> Result<Response, PageError> {
-    if let Some(login) = find(&app, &jar).await? {
+    if let Some((login, jar)) = enter(&app, jar, proxy::named(&app.settings, &request)).await? {
         request.extensions_mut().insert(login);
-        return Ok(next.run(request).await);
+        return Ok((jar, next.run(request).await).into_response());
     }
     let wanted = request.uri().path_and_query().map_or("/", axum::http::uri::PathAndQuery::as_str);
     Ok(if request.method() == Method::GET && wanted != "/" {
@@ -65,12 +94,33 @@ pub(crate) async fn require_for_script(
     mut request: Request,
     next: Next,
 ) -> Result<Response, PageError> {
-    match find(&app, &jar).await? {
-        Some(login) => {
+    match enter(&app, jar, proxy::named(&app.settings, &request)).await? {
+        Some((login, jar)) => {
             request.extensions_mut().insert(login);
-            Ok(next.run(request).await)
+            Ok((jar, next.run(request).await).into_response())
         }
         None => Ok(StatusCode::UNAUTHORIZED.into_response()),
+    }
+}
+
+/// Who sends a request, and the cookies to set: whom a trusted proxy names gets a session of their own, whosever there was.
+async fn enter(
+    app: &App,
+    jar: CookieJar,
+    named: Option<Username>,
+) -> Result<Option<(Login, Option<CookieJar>)>, PageError> {
+    let found = find(app, &jar).await?;
+    let Some(name) = named else {
+        return Ok(found.map(|login| (login, None)));
+    };
+    match found {
+        Some(login) if login.user.username == name.as_str() => Ok(Some((login, None))),
+        _ => {
+            let user = store::users::by_name(&app.pool, &name).await?.filter(|user| user.active);
+            let user = user.ok_or(PageError::Forbidden(words::default().no_account))?;
+            let jar = open(app, jar, user.id).await?;
+            Ok(find(app, &jar).await?.map(|login| (login, Some(jar))))
+        }
     }
 }
 
@@ -94,7 +144,9 @@ pub(crate) async fn lasts(app: &App, login: &Login) -> Result<bool, store::Error
 fn login(session: Session, token_hash: [u8; 32]) -> Login {
     // A zone that the database knows and we do not is shown in UTC, with its name beside each time.
     let zone = session.user.time_zone.parse().unwrap_or(Tz::UTC);
-    Login { user: session.user, zone, form_token: session.form_token, token_hash }
+    let (words, region) = words::of(&session.locale);
+    let (user, locale, form_token) = (session.user, session.locale, session.form_token);
+    Login { user, zone, locale, words, region, form_token, token_hash }
 }
 
 /// Opens a session under a new secret, and ends the one that the browser had.

@@ -6,6 +6,7 @@ pub(crate) mod batch;
 mod body;
 pub(crate) mod bounces;
 pub(crate) mod choices;
+pub(crate) mod launch;
 mod lines;
 pub(crate) mod message_types;
 pub(crate) mod messages;

@@ -24,6 +24,7 @@ use super::answers::{GivenAnswer, Taken};
 use super::authorisations::{Asked, Withdrawal};
 use super::batch::{LONGEST_KEY, LineAnswer};
 use super::bounces::Answer;
+use super::launch::{Launch, LaunchRequest};
 use super::messages::{Accepted, Copies, Message};
 use super::models::{Models, Shown};
 use super::page::{Listed, MOST};
@@ -182,6 +183,11 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
         "choice set",
         &json!({"choices": [{"value": "S", "label": "Small"}, {"value": "L", "label": "Large"}]}),
     ));
+    all.push(
+        Operation::new("post", "/api/v1/users/{name}/launch", "Makes a link that lets a user in once")
+            .takes::<LaunchRequest>(of, JSON, &json!({"next": "/alerts"}))
+            .answers::<Launch>(of, 201, JSON, "The link. It is a secret."),
+    );
     all.extend(maintained::<Account>(
         of,
         ["/api/v1/users", "/api/v1/users/{name}"],

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, StreamExt as _, stream};
 use herald_jobs::store;
-use herald_jobs::store::inbox::Counts;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::Snapshot;
+use super::known::Known;
 use crate::access::session::{self, Login};
 use crate::app::App;
 
@@ -31,19 +31,20 @@ struct Page {
     stop: CancellationToken,
     begun: bool,
     /// What was sent last.
-    counts: Option<Counts>,
-    told: Vec<Uuid>,
+    known: Known,
 }
 
-/// GET /live
+/// GET /live: goes on where `Last-Event-ID` says that the page is.
 pub(crate) async fn stream(
     State(app): State<App>,
     Extension(login): Extension<Login>,
+    headers: HeaderMap,
     stop: Option<Extension<CancellationToken>>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let marks = app.hub.watch(login.user.id);
     let stop = stop.map(|Extension(stop)| stop).unwrap_or_default();
-    let page = Page { app, login, marks, stop, begun: false, counts: None, told: Vec::new() };
+    let known = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(Known::read);
+    let page = Page { app, login, marks, stop, begun: false, known: known.unwrap_or_default() };
     let open = Open::new();
     let events = stream::unfold(page, Page::next).flat_map(stream::iter).map(move |event| {
         let _counted_while_open = &open;
@@ -92,15 +93,18 @@ impl Page {
 
     async fn look(&mut self) -> Result<Vec<Event>, store::Error> {
         self.marks.mark_unchanged();
-        let Snapshot { counts, new_alerts } = Snapshot::read(&self.app.pool, self.login.user.id).await?;
-        let mut events = Vec::new();
-        for alert in new_alerts.iter().rev().filter(|alert| !self.told.contains(&alert.id)) {
-            events.extend(Event::default().event("alert").json_data(alert));
+        let Snapshot { badge, new_alerts } = Snapshot::read(&self.app.pool, &self.login).await?;
+        let news = new_alerts.iter().rev().filter(|alert| !self.known.told.contains(&alert.id));
+        let mut events: Vec<Event> =
+            news.filter_map(|alert| Event::default().event("alert").json_data(alert).ok()).collect();
+        if self.known.badge != Some(badge) {
+            events.extend(Event::default().event("counts").retry(RETRY).json_data(badge));
         }
-        self.told = new_alerts.into_iter().map(|alert| alert.id).collect();
-        if self.counts != Some(counts) {
-            events.extend(Event::default().event("counts").retry(RETRY).json_data(counts));
-            self.counts = Some(counts);
+        self.known =
+            Known { badge: Some(badge), told: new_alerts.into_iter().map(|alert| alert.id).collect() };
+        // Cut in between, the page is told again of what it knows, and looks over it.
+        if let Some(last) = events.pop() {
+            events.push(last.id(self.known.to_string()));
         }
         Ok(events)
     }

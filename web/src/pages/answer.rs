@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use herald_jobs::answer::check_reply;
+use herald_jobs::answer::{WrongReply, check_reply};
 use herald_jobs::message_type::RequiredAction;
 use herald_jobs::store;
 use herald_jobs::store::inbox::{InboxMessage, Standing};
@@ -15,6 +15,7 @@ use crate::access::form::Fields;
 use crate::access::session::Login;
 use crate::app::App;
 use crate::error::PageError;
+use crate::words::Words;
 
 /// Most rows in one Post: more than a page can show.
 const MOST: usize = 200;
@@ -47,17 +48,15 @@ impl Outcome {
     }
 
     /// What the user reads beside the subject.
-    pub(super) fn words(&self) -> String {
+    pub(super) fn words(&self, words: &Words) -> String {
         match self {
-            Self::Acted(None) => "acted".to_owned(),
-            Self::Acted(Some(reply)) => format!("answered: {reply}"),
+            Self::Acted(None) => words.acted.to_owned(),
+            Self::Acted(Some(reply)) => (words.answered)(reply),
             Self::Already(when) => when.clone(),
-            Self::TakenBack(None) => "was taken back by its sender".to_owned(),
-            Self::TakenBack(Some(why)) => {
-                format!("does not wait for you any more ({})", why.trim_end_matches('.'))
-            }
+            Self::TakenBack(None) => words.was_taken_back.to_owned(),
+            Self::TakenBack(Some(why)) => (words.waits_no_more)(why.trim_end_matches('.')),
             Self::Stays(why) => (*why).to_owned(),
-            Self::Gone => "is not there any more".to_owned(),
+            Self::Gone => words.is_gone.to_owned(),
         }
     }
 }
@@ -94,7 +93,7 @@ pub(super) async fn act(app: &App, login: &Login, fields: &Fields) -> Result<Vec
         if standing.status != "pending" {
             continue;
         }
-        match reply(message, replies.get(id).map(String::as_str), &choices) {
+        match reply(message, replies.get(id).map(String::as_str), &choices, login.words) {
             Ok(reply) => answers.push((*id, reply)),
             Err(why) => {
                 refused.insert(*id, why);
@@ -111,7 +110,7 @@ pub(super) async fn act(app: &App, login: &Login, fields: &Fields) -> Result<Vec
 
     let told = |id: Uuid| {
         let Some((message, standing)) = found.get(&id) else {
-            return Answered { id, subject: "A message".to_owned(), outcome: Outcome::Gone };
+            return Answered { id, subject: login.words.a_message.to_owned(), outcome: Outcome::Gone };
         };
         let outcome = if acted.contains(&id) {
             let reply = answers.iter().find(|(answered, _)| *answered == id).and_then(|&(_, reply)| reply);
@@ -133,18 +132,42 @@ fn reply<'a>(
     message: &InboxMessage,
     typed: Option<&'a str>,
     choices: &Choices,
+    words: &Words,
 ) -> Result<Option<&'a str>, &'static str> {
     match message.required_action {
         RequiredAction::View => Ok(None),
-        RequiredAction::Action => Err("wants to be opened with its Act button"),
+        RequiredAction::Action => Err(words.wants_opening),
         RequiredAction::Reply => {
             let offered: Vec<&str> = choices.of(message).iter().map(|choice| choice.value.as_str()).collect();
-            check_reply(&offered, typed).map(Some)
+            check_reply(&offered, typed).map(Some).map_err(|wrong| match wrong {
+                WrongReply::Missing => words.needs_value,
+                WrongReply::NotOffered => words.not_offered,
+                WrongReply::TooLong => words.too_long,
+                WrongReply::Nul => words.no_nul,
+            })
         }
     }
 }
 
-/// How a message stands that is no longer pending.
+/// What its recipient reads of a message that is no longer pending.
+pub(super) fn history(
+    message: &InboxMessage,
+    standing: &Standing,
+    choices: &Choices,
+    now: DateTime<Utc>,
+    login: &Login,
+) -> String {
+    if standing.status != "acted" {
+        return login.words.sender_took_back.to_owned();
+    }
+    let at = when::when(login, standing.acted_at.unwrap_or(now), now);
+    match standing.reply_value.as_deref().map(|value| choices.label(message, value)) {
+        Some(value) => (login.words.you_answered)(value, &at.age),
+        None => (login.words.you_acted)(&at.age),
+    }
+}
+
+/// What the slower of two is told of a message that is no longer pending.
 pub(super) fn settled(
     message: &InboxMessage,
     standing: &Standing,
@@ -155,12 +178,12 @@ pub(super) fn settled(
     if standing.status != "acted" {
         return Outcome::TakenBack(standing.closed_reason.clone());
     }
-    let at = when::when(standing.acted_at.unwrap_or(now), now, login.zone);
+    let at = when::when(login, standing.acted_at.unwrap_or(now), now);
     let by = standing.acted_by.as_ref().filter(|by| **by != login.user.username);
-    let by = by.map_or(String::new(), |by| format!(" by {by}"));
+    let by = by.map_or(String::new(), |by| (login.words.by)(by));
     let with = standing.reply_value.as_deref().map(|value| choices.label(message, value));
     Outcome::Already(match with {
-        Some(value) => format!("was already answered {value}{by} ({}, {})", at.age, at.exact),
-        None => format!("was already acted on{by} ({}, {})", at.age, at.exact),
+        Some(value) => (login.words.was_answered)(value, &by, &at.age, &at.exact),
+        None => (login.words.was_acted)(&by, &at.age, &at.exact),
     })
 }

@@ -12,8 +12,9 @@ use super::row::from;
 use super::shell::{Place, Shell, shell};
 use super::when::{self, When};
 use crate::access::session::Login;
-use crate::app::App;
+use crate::app::{App, Panel};
 use crate::error::PageError;
+use crate::words::Words;
 
 /// How many of each kind the panel of the latest reads, and how many it shows.
 const LATEST: (i64, usize) = (6, 8);
@@ -22,7 +23,10 @@ const LATEST: (i64, usize) = (6, 8);
 #[template(path = "dashboard.html")]
 struct Dashboard {
     shell: Shell,
-    greeting: &'static str,
+    words: &'static Words,
+    /// The host application's own.
+    panels: Vec<Panel>,
+    greeting: String,
     today: String,
     latest: Vec<Latest>,
 }
@@ -30,6 +34,7 @@ struct Dashboard {
 #[derive(Template)]
 #[template(path = "latest.html")]
 struct LatestPanel {
+    words: &'static Words,
     latest: Vec<Latest>,
 }
 
@@ -52,8 +57,10 @@ pub(crate) async fn show(
     let now = app.clock.now();
     let page = Dashboard {
         shell: shell(&app, &login, &jar, Place::Dashboard).await?,
-        greeting: when::greeting(now, login.zone),
-        today: when::today(now, login.zone),
+        words: login.words,
+        panels: app.settings.panels.clone(),
+        greeting: when::greeting(&login, now),
+        today: when::today(&login, now),
         latest: newest(&app, &login).await?,
     };
     Ok(Html(page.render()?))
@@ -64,7 +71,7 @@ pub(crate) async fn latest(
     State(app): State<App>,
     Extension(login): Extension<Login>,
 ) -> Result<Html<String>, PageError> {
-    Ok(Html(LatestPanel { latest: newest(&app, &login).await? }.render()?))
+    Ok(Html(LatestPanel { words: login.words, latest: newest(&app, &login).await? }.render()?))
 }
 
 async fn newest(app: &App, login: &Login) -> Result<Vec<Latest>, store::Error> {
@@ -79,7 +86,7 @@ async fn newest(app: &App, login: &Login) -> Result<Vec<Latest>, store::Error> {
         alert: message.alert,
         new: message.seen_at.is_none(),
         from: from(&message),
-        when: when::when(message.created_at, now, login.zone),
+        when: when::when(login, message.created_at, now),
         subject: message.subject,
     };
     Ok(messages.into_iter().map(line).collect())

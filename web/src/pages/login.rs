@@ -19,18 +19,20 @@ use crate::access::{cookie, peer, session, token};
 use crate::app::App;
 use crate::assets::{self, Assets};
 use crate::error::PageError;
+use crate::words::{self, Words};
 
 /// Where to go after the log-in.
 #[derive(Default, Deserialize)]
 pub(crate) struct Wanted {
     #[serde(default)]
-    next: String,
+    pub(super) next: String,
 }
 
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage<'a> {
     assets: &'static Assets,
+    words: &'static Words,
     form_token: String,
     next: &'a str,
     username: &'a str,
@@ -66,7 +68,7 @@ pub(crate) async fn enter(
         tracing::warn!(client = %address, "Refused a log-in as {known:?}: too many attempts");
         metrics::counter!("herald_logins_total", "outcome" => "limited").increment(1);
         let minutes = wait.as_secs().div_ceil(60);
-        let problem = format!("Too many attempts. Try again in {minutes} min.");
+        let problem = (words::default().too_many_attempts)(minutes);
         return form(&app, jar, StatusCode::TOO_MANY_REQUESTS, next, typed, Some(problem));
     }
     let stored = match &username {
@@ -78,7 +80,7 @@ pub(crate) async fn enter(
     let Some(user) = user.filter(|_| right) else {
         tracing::info!(client = %address, "Refused a log-in as {known:?}");
         metrics::counter!("herald_logins_total", "outcome" => "refused").increment(1);
-        let problem = "Wrong username or password.".to_owned();
+        let problem = words::default().wrong_password.to_owned();
         return form(&app, jar, StatusCode::UNPROCESSABLE_ENTITY, next, typed, Some(problem));
     };
     app.attempts.succeeded(address, known);
@@ -95,9 +97,13 @@ pub(crate) async fn leave(
     _fields: Fields,
 ) -> Result<Response, PageError> {
     store::access::close_session(&app.pool, &login.token_hash).await?;
+    Ok((forget(&app, jar), Redirect::to("/login")).into_response())
+}
+
+/// Without what a log-in left in the browser.
+pub(super) fn forget(app: &App, jar: CookieJar) -> CookieJar {
     let jar = cookie::remove(&app.settings, jar, cookie::Kind::Session);
-    let jar = cookie::remove(&app.settings, jar, cookie::Kind::Dismissed);
-    Ok((jar, Redirect::to("/login")).into_response())
+    cookie::remove(&app.settings, jar, cookie::Kind::Dismissed)
 }
 
 fn form(
@@ -109,7 +115,14 @@ fn form(
     problem: Option<String>,
 ) -> Result<Response, PageError> {
     let (jar, form_token) = stranger(app, jar);
-    let page = LoginPage { assets: assets::all(), form_token, next: local(next), username, problem };
+    let page = LoginPage {
+        assets: assets::all(),
+        words: words::default(),
+        form_token,
+        next: local(next),
+        username,
+        problem,
+    };
     Ok((status, jar, Html(page.render()?)).into_response())
 }
 
@@ -125,7 +138,7 @@ pub(super) fn stranger(app: &App, jar: CookieJar) -> (CookieJar, String) {
 }
 
 /// A page of ours to go to, whatever was asked for.
-fn local(next: &str) -> &str {
+pub(crate) fn local(next: &str) -> &str {
     let ours = next.starts_with('/')
         && !next.starts_with("//")
         && !next.contains(|c: char| c == '\\' || c.is_control() || !c.is_ascii());

@@ -1,5 +1,6 @@
 //! What people see. One file for each page; `shell.rs` is what surrounds them all.
 
+pub(crate) mod account;
 pub(crate) mod action;
 mod answer;
 pub(crate) mod answer_link;
@@ -12,5 +13,9 @@ pub(crate) mod message;
 pub(crate) mod notice;
 pub(crate) mod output;
 mod row;
+mod search;
 mod shell;
 mod when;
+
+pub(crate) use login::local;
+pub(crate) use row::from as sender;

@@ -14,6 +14,7 @@ use crate::access::form::Fields;
 use crate::access::session::Login;
 use crate::app::App;
 use crate::error::PageError;
+use crate::words::Words;
 
 /// How many of the newest alerts a notice looks at.
 pub(crate) const MOST: i64 = 5;
@@ -30,17 +31,23 @@ pub(super) struct Notice {
 }
 
 /// The notice to show for the newest pending alerts, unless all of them were dismissed.
-pub(super) fn notice(app: &App, jar: &CookieJar, newest: &[InboxMessage], pending: i64) -> Option<Notice> {
+pub(super) fn notice(
+    app: &App,
+    jar: &CookieJar,
+    words: &Words,
+    newest: &[InboxMessage],
+    pending: i64,
+) -> Option<Notice> {
     let dismissed = dismissed(app, jar);
     if newest.iter().all(|alert| dismissed.contains(&alert.id)) {
         return None;
     }
     let first = newest.first()?;
-    let title = if pending == 1 { first.subject.clone() } else { format!("{pending} alerts are waiting") };
+    let title = if pending == 1 { first.subject.clone() } else { (words.alerts_wait)(pending) };
     let detail = if pending == 1 {
-        format!("Alert from {}", from(first))
+        (words.alert_from)(&from(first))
     } else {
-        format!("The latest: {}, from {}", first.subject, from(first))
+        (words.latest_alert)(&first.subject, &from(first))
     };
     let href = if pending == 1 { format!("/messages/{}", first.id) } else { "/alerts".to_owned() };
     Some(Notice { ids: ids(newest), title, detail, href })

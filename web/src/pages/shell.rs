@@ -9,6 +9,7 @@ use crate::access::form;
 use crate::access::session::Login;
 use crate::app::App;
 use crate::assets::{self, Assets};
+use crate::words::Words;
 
 /// Where the user is, to mark it in the menu.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,12 +17,14 @@ pub(super) enum Place {
     Dashboard,
     Alerts,
     Messages,
+    Account,
     Elsewhere,
 }
 
 /// What the surrounding part of a page shows.
 pub(super) struct Shell {
     pub(super) assets: &'static Assets,
+    pub(super) words: &'static Words,
     pub(super) place: Place,
     pub(super) name: String,
     pub(super) counts: Counts,
@@ -40,8 +43,23 @@ impl Shell {
             Place::Dashboard => place == "dashboard",
             Place::Alerts => place == "alerts",
             Place::Messages => place == "messages",
+            Place::Account => place == "account",
             Place::Elsewhere => false,
         }
+    }
+
+    pub(super) fn alerts(&self) -> String {
+        self.shown(self.counts.alerts)
+    }
+
+    pub(super) fn messages(&self) -> String {
+        self.shown(self.counts.messages)
+    }
+
+    /// A count as pages show it: above what is counted, that there are more.
+    pub(super) fn shown(&self, count: i64) -> String {
+        let most = store::inbox::MOST_COUNTED;
+        if count > most { format!("{}+", (self.words.number)(most)) } else { (self.words.number)(count) }
     }
 }
 
@@ -60,11 +78,12 @@ pub(super) async fn shell(
     };
     // Elsewhere it would lie over what is being worked on; new alerts are told everywhere.
     let notice = match place {
-        Place::Dashboard => notice::notice(app, jar, &alerts, counts.alerts),
-        Place::Alerts | Place::Messages | Place::Elsewhere => None,
+        Place::Dashboard => notice::notice(app, jar, login.words, &alerts, counts.alerts),
+        Place::Alerts | Place::Messages | Place::Account | Place::Elsewhere => None,
     };
     Ok(Shell {
         assets: assets::all(),
+        words: login.words,
         place,
         name: login.name().to_owned(),
         counts,

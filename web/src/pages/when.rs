@@ -1,9 +1,10 @@
-//! Times as people read them.
+//! Times as their reader reads them.
 
 use chrono::{DateTime, Timelike as _, Utc};
-use chrono_tz::Tz;
 
-/// A time, in the words of somebody in one zone.
+use crate::access::session::Login;
+
+/// A time, in the words of its reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct When {
     /// How long ago; older than a week: the date.
@@ -15,37 +16,33 @@ pub(super) struct When {
 }
 
 /// `at`, seen at `now`.
-pub(super) fn when(at: DateTime<Utc>, now: DateTime<Utc>, zone: Tz) -> When {
-    let local = at.with_timezone(&zone);
+pub(super) fn when(login: &Login, at: DateTime<Utc>, now: DateTime<Utc>) -> When {
+    let (words, local) = (login.words, at.with_timezone(&login.zone));
     let minutes = (now - at).num_minutes();
     let age = match minutes {
-        ..1 => "just now".to_owned(),
-        1..60 => format!("{minutes} min ago"),
-        60..1_440 => format!("{} h ago", minutes / 60),
-        1_440..2_880 => "yesterday".to_owned(),
-        2_880..10_080 => format!("{} days ago", minutes / 1_440),
-        _ => local.format("%-d %b %Y").to_string(),
+        ..1 => words.just_now.to_owned(),
+        1..60 => (words.minutes_ago)(minutes),
+        60..1_440 => (words.hours_ago)(minutes / 60),
+        1_440..2_880 => words.yesterday.to_owned(),
+        2_880..10_080 => (words.days_ago)(minutes / 1_440),
+        _ => (words.date)(local, login.region),
     };
-    When { age, exact: local.format("%-d %B %Y, %H:%M:%S %Z").to_string(), machine: at.to_rfc3339() }
+    When { age, exact: (words.exact)(local, login.region), machine: at.to_rfc3339() }
 }
 
 /// A day and time, in words that need no age beside them.
-pub(super) fn moment(at: DateTime<Utc>, zone: Tz) -> String {
-    at.with_timezone(&zone).format("%-d %b %Y, %H:%M %Z").to_string()
+pub(super) fn moment(login: &Login, at: DateTime<Utc>) -> String {
+    (login.words.date_and_time)(at.with_timezone(&login.zone), login.region)
 }
 
 /// How to greet somebody at this hour.
-pub(super) fn greeting(now: DateTime<Utc>, zone: Tz) -> &'static str {
-    match now.with_timezone(&zone).hour() {
-        5..12 => "Good morning",
-        12..18 => "Good afternoon",
-        _ => "Good evening",
-    }
+pub(super) fn greeting(login: &Login, now: DateTime<Utc>) -> String {
+    (login.words.greeting)(now.with_timezone(&login.zone).hour(), login.name())
 }
 
 /// Today, in words.
-pub(super) fn today(now: DateTime<Utc>, zone: Tz) -> String {
-    now.with_timezone(&zone).format("%A, %-d %B %Y").to_string()
+pub(super) fn today(login: &Login, now: DateTime<Utc>) -> String {
+    (login.words.day)(now.with_timezone(&login.zone), login.region)
 }
 
 #[cfg(test)]
@@ -55,18 +52,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_are_short_and_times_are_in_the_readers_zone() {
+    fn ages_are_short_and_times_are_in_the_readers_zone_and_order() {
         let at: DateTime<Utc> = "2026-07-01T22:30:00Z".parse().unwrap();
-        let age = |delta| when(at, at + delta, Tz::UTC).age;
+        let london = Login::of_test("UTC", "en-GB");
+        let age = |delta| when(&london, at, at + delta).age;
         assert_eq!(age(TimeDelta::seconds(-5)), "just now");
         assert_eq!(age(TimeDelta::minutes(59)), "59 min ago");
         assert_eq!(age(TimeDelta::hours(23)), "23 h ago");
         assert_eq!(age(TimeDelta::hours(30)), "yesterday");
         assert_eq!(age(TimeDelta::days(6)), "6 days ago");
         assert_eq!(age(TimeDelta::days(8)), "1 Jul 2026");
-        let berlin = when(at, at, Tz::Europe__Berlin);
-        assert_eq!(berlin.exact, "2 July 2026, 00:30:00 CEST");
-        assert_eq!(greeting(at, Tz::Asia__Tokyo), "Good morning");
-        assert_eq!(today(at, Tz::Asia__Tokyo), "Thursday, 2 July 2026");
+        assert_eq!(
+            when(&Login::of_test("Europe/Berlin", "de-DE"), at, at).exact,
+            "2 July 2026, 00:30:00 CEST"
+        );
+        let new_york = Login::of_test("America/New_York", "en-US");
+        assert_eq!(when(&new_york, at, at).exact, "July 1, 2026, 6:30:00 PM EDT");
+        assert_eq!(moment(&new_york, at), "Jul 1, 2026, 6:30 PM EDT");
+        let tokyo = Login::of_test("Asia/Tokyo", "en");
+        assert_eq!(greeting(&tokyo, at), "Good morning, ann");
+        assert_eq!(today(&tokyo, at), "Thursday, 2 July 2026");
     }
 }

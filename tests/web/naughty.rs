@@ -1,0 +1,125 @@
+//! The big list of naughty strings, through every field to every page: no 500, and nothing comes out as it must not.
+
+use herald_jobs::message_type::RequiredAction;
+use herald_producers::NewMessage;
+use reqwest::StatusCode;
+
+use super::world::{Browser, Page, World, message};
+
+fn strings() -> Vec<String> {
+    serde_json::from_str(include_str!("../data/naughty-strings.json")).unwrap()
+}
+
+/// Fails the test if a page is a failure of ours, or holds what a string brought in.
+fn assert_calm(page: &Page, about: &str) {
+    assert!(!page.status.is_server_error(), "{about}: {}", page.status);
+    let inside = page.body.replace("<svg class=\"icon", "");
+    for (tag, most) in
+        [("<script", 1), ("<img", 1), ("<iframe", 0), ("<svg", 0), ("<style", 0), ("href=\"javascript", 0)]
+    {
+        assert!(inside.matches(tag).count() <= most, "{about}: {tag} in {}", page.body);
+    }
+}
+
+async fn read(browser: &Browser, path: &str) {
+    let mut next = Some(path.to_owned());
+    while let Some(address) = next {
+        let page = browser.get(&address).await;
+        assert_eq!(page.status, StatusCode::OK, "{address}");
+        assert_calm(&page, &address);
+        for row in page.body.split("id=\"subject-").skip(1).step_by(10) {
+            let message = format!("/messages/{}", &row[..36]);
+            assert_calm(&browser.get(&message).await, &message);
+            assert_calm(&browser.get(&format!("{message}/pane")).await, &message);
+        }
+        next = page.body.split_once("\" rel=\"next\"").map(|(before, _)| {
+            before.rsplit_once("href=\"").unwrap().1.replace("&#38;", "&").replace("&amp;", "&")
+        });
+    }
+}
+
+#[tokio::test]
+async fn naughty_strings_are_shown_as_they_are_and_answered_with() {
+    let world = World::start().await;
+    let browser = world.logged_in("ann").await;
+    world.message_type("FREE", RequiredAction::Reply, None).await;
+    let mut questions = Vec::new();
+    for text in strings() {
+        let short =
+            |most| Some(text.chars().take(most).collect::<String>()).filter(|it| !it.trim().is_empty());
+        let sent = NewMessage {
+            message_text: text.clone(),
+            subject: short(100),
+            sender: short(50).unwrap_or_else(|| "report".to_owned()),
+            sender_instance: short(50),
+            ..message("ann", "FREE", "")
+        };
+        let plain = NewMessage {
+            sender: "report_task".to_owned(),
+            sender_instance: Some("7".to_owned()),
+            ..sent.clone()
+        };
+        match (world.producer.send(sent).await, world.producer.send(plain).await) {
+            (_, Ok(id)) => questions.push((id, text)),
+            (_, Err(refused)) => assert!(!refused.to_string().contains("database"), "{text:?}: {refused}"),
+        }
+    }
+    for (id, _) in &questions {
+        crate::support::eventually("the message", async || world.status(*id).await == "pending").await;
+    }
+    read(&browser, "/messages").await;
+    assert_calm(&browser.get("/").await, "/");
+    assert_calm(&browser.get("/latest").await, "/latest");
+
+    let mut answered = 0;
+    for page in questions.chunks(50) {
+        let fields: Vec<(String, String)> = page
+            .iter()
+            .flat_map(|(id, text)| {
+                [("act".to_owned(), id.to_string()), (format!("reply:{id}"), text.clone())]
+            })
+            .collect();
+        let fields: Vec<(&str, &str)> =
+            fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let page = browser.post("/messages", &fields).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert_calm(&page, "the Post");
+        answered += page.body.matches("<li class=\"done\">").count();
+    }
+    assert!(answered > questions.len() * 9 / 10, "{answered} of {}", questions.len());
+    read(&browser, "/messages?state=done").await;
+}
+
+#[tokio::test]
+async fn naughty_strings_can_be_searched_for_and_typed_into_the_log_in() {
+    let world = World::start().await;
+    let browser = world.logged_in("ann").await;
+    world.send("ann", "VIEW-NORMAL", "Hello").await;
+    let stranger = world.browser();
+    stranger.get("/login").await;
+    for text in strings() {
+        let of = |name: &str| {
+            url::form_urlencoded::Serializer::new(String::new()).append_pair(name, &text).finish()
+        };
+        for name in ["q", "sender", "type"] {
+            let page = browser.get(&format!("/messages?{}", of(name))).await;
+            assert_eq!(page.status, StatusCode::OK, "{name}: {text:?}");
+            assert_calm(&page, &text);
+        }
+        for name in ["from", "to", "state", "before", "next"] {
+            let page = browser.get(&format!("/alerts?{}", of(name))).await;
+            assert!(
+                matches!(page.status, StatusCode::OK | StatusCode::BAD_REQUEST),
+                "{name}: {text:?}: {}",
+                page.status
+            );
+            assert_calm(&page, &text);
+        }
+        let page =
+            stranger.post("/login", &[("username", &text), ("password", &text), ("next", &text)]).await;
+        assert!(page.status.is_client_error(), "{text:?}: {}", page.status);
+        assert_calm(&page, &text);
+        let page = browser.get(&format!("/messages/{}", of("x").trim_start_matches("x="))).await;
+        assert!(page.status.is_client_error() || text.is_empty(), "{text:?}: {}", page.status);
+    }
+}
