@@ -151,7 +151,7 @@ macro_rules! look_statement {
         sqlx::query!(
             "select id, alert, message_type, required_action, choice_set, action_url, action_parameters, complete_on,
                     subject, message_text, sender, sender_instance, created_at, seen_at, expires_at,
-                    status, reply_value, acted_at
+                    status, reply_value, acted_at, acted_by, acted_via, closed_reason
              from (select m.*, m.sender || ' ' || coalesce(m.sender_instance, '') as whom,
                           m.subject || ' ' || left(m.message_text, 20000) || ' ' || m.sender || ' '
                               || coalesce(m.sender_instance, '') as words
@@ -214,10 +214,15 @@ async fn look(
                         seen_at: row.seen_at,
                         expires_at: row.expires_at,
                     };
-                    (
-                        message,
-                        Standing { status: row.status, reply_value: row.reply_value, acted_at: row.acted_at },
-                    )
+                    let standing = Standing {
+                        status: row.status,
+                        reply_value: row.reply_value,
+                        acted_at: row.acted_at,
+                        acted_by: row.acted_by,
+                        acted_via: row.acted_via.map(Into::into),
+                        closed_reason: row.closed_reason,
+                    };
+                    (message, standing)
                 })
                 .collect()
         };

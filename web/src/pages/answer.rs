@@ -158,7 +158,8 @@ pub(super) fn history(
     login: &Login,
 ) -> String {
     if standing.status != "acted" {
-        return login.words.sender_took_back.to_owned();
+        let took_back = login.words.sender_took_back;
+        return standing.closed_reason.clone().unwrap_or_else(|| took_back.to_owned());
     }
     let at = when::when(login, standing.acted_at.unwrap_or(now), now);
     match standing.reply_value.as_deref().map(|value| choices.label(message, value)) {

@@ -20,11 +20,13 @@ use crate::access::form::Fields;
 use crate::app::App;
 use crate::assets::{self, Assets};
 use crate::error::PageError;
+use crate::words::{self, Words};
 
 #[derive(Template)]
 #[template(path = "answer.html")]
 struct AnswerPage {
     assets: &'static Assets,
+    words: &'static Words,
     form_token: String,
     subject: String,
     text: String,
@@ -62,7 +64,7 @@ pub(crate) async fn commit(
     fields: Fields,
 ) -> Result<Response, PageError> {
     let (link, message) = find(&app, &link).await?;
-    let now = stage(&app, &link, &message, None);
+    let (words, now) = (words::default(), stage(&app, &link, &message, None));
     if matches!(now, Stage::Over(_)) {
         return page(&app, jar, message, now);
     }
@@ -71,15 +73,12 @@ pub(crate) async fn commit(
     let reply = link.choice.as_deref().or_else(|| is_reply.then_some(typed));
     let answer = Answer { message: MessageId(message.id), reply, by: &message.recipient, via: Via::Email };
     let stage = match app.producer.answer(answer).await {
-        Ok(Answered::Now) => Stage::Done(match reply {
-            Some(reply) => format!("Your answer: {}.", label(&message, reply)),
-            None => "It is marked as read.".to_owned(),
-        }),
-        Ok(Answered::Before(standing)) => Stage::Over(format!("It {}.", standing.words())),
+        Ok(Answered::Now) => Stage::Done((words.thanks)(reply.map(|reply| label(&message, reply)))),
+        Ok(Answered::Before(standing)) => Stage::Over((words.nothing_changed)(&standing.words())),
         Err(SendError::Refused(refusal)) => match stage(&app, &link, &message, Some(refusal.problem.clone()))
         {
             writes @ Stage::Write(_) => writes,
-            _ => Stage::Over(format!("It {}.", refusal.problem)),
+            _ => Stage::Over((words.nothing_changed)(&refusal.problem)),
         },
         Err(error) => {
             tracing::warn!("Could not answer by a link: {error}");
@@ -98,17 +97,19 @@ async fn find(app: &App, link: &str) -> Result<(AnswerLink, Answerable), PageErr
 }
 
 fn stage(app: &App, link: &AnswerLink, message: &Answerable, problem: Option<String>) -> Stage {
+    let words = words::default();
+    let over = |why: &str| Stage::Over((words.nothing_changed)(why));
     if message.standing.status != "pending" {
-        Stage::Over(format!("It {}.", message.standing.words()))
+        over(&message.standing.words())
     } else if link.is_expired(app.clock.now()) {
-        Stage::Over("This link's time is over. The message still waits in your inbox.".to_owned())
+        over(words.answer_link_is_over)
     } else if !message.recipient_active {
-        Stage::Over("You do not receive messages here any more.".to_owned())
+        over(words.receives_no_more)
     } else {
         match (&link.choice, message.required_action) {
-            (Some(choice), _) => Stage::Choose(format!("Answer: {}", label(message, choice))),
+            (Some(choice), _) => Stage::Choose((words.answer_with)(label(message, choice))),
             (None, RequiredAction::Reply) => Stage::Write(problem),
-            (None, _) => Stage::Choose("I have read this".to_owned()),
+            (None, _) => Stage::Choose(words.i_have_read.to_owned()),
         }
     }
 }
@@ -122,6 +123,6 @@ fn page(app: &App, jar: CookieJar, message: Answerable, stage: Stage) -> Result<
     let status = if matches!(stage, Stage::Over(_)) { StatusCode::GONE } else { StatusCode::OK };
     let (jar, form_token) = stranger(app, jar);
     let Answerable { subject, message_text: text, .. } = message;
-    let page = AnswerPage { assets: assets::all(), form_token, subject, text, stage };
+    let page = AnswerPage { assets: assets::all(), words: words::default(), form_token, subject, text, stage };
     Ok((status, jar, Html(page.render()?)).into_response())
 }

@@ -45,6 +45,19 @@ pub(super) static WORDS: Words = Words {
     link_is_over_detail: "It was used before, or its time is over. Ask for a new one, or log in with your password.",
     no_account: "It is known who you are, but there is no account for you here. Ask your administrator.",
 
+    answer_with: |choice| format!("Answer: {choice}"),
+    your_answer: "Your answer",
+    send_answer: "Send the answer",
+    i_have_read: "I have read this",
+    thanks: |reply| match reply {
+        Some(reply) => format!("Thank you. Your answer: {reply}."),
+        None => "Thank you. It is marked as read.".to_owned(),
+    },
+    nothing_changed: |why| format!("Nothing was changed. It {}.", why.trim_end_matches('.')),
+    answer_link_is_over: "still waits in your inbox, but this link's time is over",
+    receives_no_more: "is kept, but you do not receive messages here any more",
+    to_the_inbox: "To the inbox",
+
     greeting: |hour, name| {
         let greeting = match hour {
             5..12 => "Good morning",

@@ -48,6 +48,17 @@ pub(crate) struct Words {
     pub(crate) link_is_over_detail: &'static str,
     pub(crate) no_account: &'static str,
 
+    // Links that answer
+    pub(crate) answer_with: fn(&str) -> String,
+    pub(crate) your_answer: &'static str,
+    pub(crate) send_answer: &'static str,
+    pub(crate) i_have_read: &'static str,
+    pub(crate) thanks: fn(Option<&str>) -> String,
+    pub(crate) nothing_changed: fn(&str) -> String,
+    pub(crate) answer_link_is_over: &'static str,
+    pub(crate) receives_no_more: &'static str,
+    pub(crate) to_the_inbox: &'static str,
+
     // Dashboard
     pub(crate) greeting: fn(u32, &str) -> String,
     pub(crate) the_latest: &'static str,
