@@ -1,4 +1,4 @@
-//! The workflow loop on real servers: people are asked, and each answer comes back once.
+//! The workflow loop on real servers: people are asked, each answer comes back once, and what happens in tables is told.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -6,4 +6,13 @@ mod support;
 #[cfg(test)]
 mod workflow {
     mod authorisations;
+    mod events;
+    mod links;
+    mod machine;
+    mod race;
+    mod receiver;
+    mod webhooks;
+    #[path = "../web/world.rs"]
+    #[allow(dead_code, reason = "a part of it is used here")]
+    mod world;
 }

@@ -13,6 +13,7 @@ mod models;
 mod report;
 mod setup;
 mod template;
+mod watch;
 
 use anyhow::Result;
 use report::Report;
@@ -33,6 +34,9 @@ async fn main() -> Result<()> {
     }
     if wanted("models") {
         models::load(&bench, &mut report).await?;
+    }
+    if wanted("watch") {
+        watch::trigger(&bench, &mut report).await?;
     }
     if wanted("push") {
         bare::push_vs_redis(&bench, &mut report).await?;

@@ -24,6 +24,19 @@ create table if not exists demo.purchase_order (
     status     text not null default 'submitted' check (status in ('submitted', 'approved'))
 );
 
+-- Who decides on it.
+alter table demo.purchase_order
+    add column if not exists manager text not null default 'ann';
+alter table demo.purchase_order drop constraint if exists purchase_order_status_check;
+alter table demo.purchase_order add constraint purchase_order_status_check
+    check (status in ('submitted', 'approved', 'refused'));
+
+-- What asks for a decision on a purchase order.
+create table if not exists demo.asked (
+    purchase_order integer primary key references demo.purchase_order (id),
+    authorisation  uuid not null
+);
+
 create table if not exists demo.report_task (
     id       integer generated always as identity primary key,
     owner    text not null,
@@ -55,6 +68,9 @@ update herald.app_user set roles = array['admin'] where username = 'ann' and rol
 
 insert into herald.message_type (code, description, required_action, action_url, lane)
 values ('PO-AUTHORISE', 'Purchase order to authorise', 'action', '/po/approve?id=&level=', 'normal')
+on conflict (code) do nothing;
+insert into herald.message_type (code, description, required_action, choice_set, external_delivery)
+values ('PO-DECIDE', 'May this be bought?', 'reply', 'YESNO-CHOICES', 'email')
 on conflict (code) do nothing;
 insert into herald.message_type (code, description, external_delivery, expiry_days)
 values ('REPORT-READY', 'Your report is ready', 'email', 10)

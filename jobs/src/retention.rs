@@ -50,7 +50,14 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { history_days: 365, ledger_days: 400, token_days: 90, audit_days: 0, run_days: 30, event_days: 7 }
+        Self {
+            history_days: 365,
+            ledger_days: 400,
+            token_days: 90,
+            audit_days: 0,
+            run_days: 30,
+            event_days: 7,
+        }
     }
 }
 

@@ -5,11 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use herald_jobs::authoring::Authoring;
+use herald_jobs::event_rule::EventRule;
 use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::model::Model;
 use herald_jobs::reminder::ReminderRule;
 use herald_jobs::store;
 use herald_jobs::store::change::Expect;
+use herald_jobs::store::events;
 use herald_producers::reminders::Reminders;
 use sqlx::PgPool;
 
@@ -50,6 +52,7 @@ pub async fn found(pool: &PgPool, authoring: &Authoring) -> Result<()> {
         };
         store::models::register(pool, &model, ACTOR).await?;
     }
+    tell_decisions(pool).await?;
     for (code, file) in TEMPLATES {
         let saved = store::message_templates::get(pool, code).await?;
         let template = MessageTemplate {
@@ -70,6 +73,27 @@ pub async fn remind(reminders: &Reminders) -> Result<()> {
     let rule: ReminderRule = toml::from_str(RULE).context("the rule PO-UNCONFIRMED")?;
     reminders.save(rule, &Expect::Anything, ACTOR).await?;
     Ok(())
+}
+
+/// Who asked for an order is told how it was decided, by a watch on its status.
+async fn tell_decisions(pool: &PgPool) -> Result<()> {
+    let mut transaction = pool.begin().await?;
+    let on = "update:status".parse().map_err(anyhow::Error::msg)?;
+    let watch = events::watch(&mut transaction, "demo.purchase_order", &on).await?;
+    let rule = EventRule {
+        code: "PO-DECIDED".to_owned(),
+        watch,
+        condition: Some(r#"old.status == "submitted""#.to_owned()),
+        message_type: "VIEW-NORMAL".to_owned(),
+        subject: Some("Purchase order #new.id#: #new.status#".to_owned()),
+        message_text: Some("Your purchase order #new.id# (#new.subject#) was #new.status#.".to_owned()),
+        recipient_path: Some("requester".to_owned()),
+        enabled: true,
+        ..EventRule::default()
+    };
+    rule.validate()?;
+    events::put_rule(&mut transaction, &rule).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Writes the functions that the templates call below `dir`.

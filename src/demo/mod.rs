@@ -64,7 +64,7 @@ async fn on_servers(mut config: Config, begun: Instant, until_first_message: boo
     let gateway = Arc::new(Gateway::start(wiring.clock.clone()).await?);
     load(&wiring, catcher.address().port(), &gateway.url()).await?;
 
-    let router = pages::router(catcher, gateway, &wiring);
+    let router = pages::router((catcher, gateway), &wiring);
     let told = stop.clone();
     let shown = tokio::spawn(async move { herald_web::serve(pages, router, told).await });
     let banner = announce(&wiring, pages_at, begun, until_first_message, stop.clone());
@@ -144,7 +144,8 @@ async fn tell(wiring: &Wiring, pages: SocketAddr, begun: Instant, until_first_me
     println!(
         r#"
   Inbox     {web}   log in as ann, password {PASSWORD}
-  Mail      http://{pages}/   what went out by e-mail
+  Mail      http://{pages}/   what went out by e-mail; the links in it answer
+  Orders    http://{pages}/po   purchase orders, and how they are decided
   SMS       http://{pages}/sms   what went out by SMS
   Metrics   http://{ops}/metrics
 
@@ -165,7 +166,8 @@ async fn tell(wiring: &Wiring, pages: SocketAddr, begun: Instant, until_first_me
         database = wiring.config.database.url,
         herald = std::env::current_exe()?.display(),
     );
-    story::go_on(&producer, &wiring.pool).await
+    let (going_on, deciding) = (story::go_on(&producer, &wiring.pool), story::follow_decisions(&wiring.pool));
+    tokio::try_join!(going_on, deciding).map(drop)
 }
 
 /// `address` if nobody has it, else another port.

@@ -13,9 +13,11 @@ use herald_jobs::clock::Clock;
 use herald_jobs::periodic::{PeriodicJob, PeriodicName};
 use herald_jobs::queues::Queues;
 use herald_jobs::sms::{Segments, segments};
-use herald_producers::{NewMessage, Producer};
+use herald_jobs::store;
+use herald_jobs::store::authorisations::{Authorisation, AuthorisationFilter};
 use serde::Deserialize;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::catcher::{Catcher, Gateway, Mail, Shown, show};
 use crate::wiring::Wiring;
@@ -25,24 +27,24 @@ struct Demo {
     catcher: Arc<Catcher>,
     gateway: Arc<Gateway>,
     pool: PgPool,
-    producer: Producer,
     clock: Clock,
     queues: Queues,
 }
 
 /// The pages. They listen on the loopback address only.
-pub(super) fn router(catcher: Arc<Catcher>, gateway: Arc<Gateway>, wiring: &Wiring) -> Router {
-    let (pool, producer) = (wiring.pool.clone(), wiring.producer());
-    let (clock, queues) = (wiring.clock.clone(), wiring.queues.clone());
+pub(super) fn router(caught: (Arc<Catcher>, Arc<Gateway>), wiring: &Wiring) -> Router {
+    let (catcher, gateway) = caught;
+    let (pool, clock, queues) = (wiring.pool.clone(), wiring.clock.clone(), wiring.queues.clone());
     Router::new()
         .route("/", get(mails))
         .route("/mail/{id}", get(mail))
         .route("/mail/{id}/html", get(html))
         .route("/mail/{id}/attachments/{number}", get(attachment))
         .route("/sms", get(sms))
+        .route("/po", get(orders))
         .route("/po/approve", get(order).post(approve))
         .route("/skip", post(skip))
-        .with_state(Demo { catcher, gateway, pool, producer, clock, queues })
+        .with_state(Demo { catcher, gateway, pool, clock, queues })
 }
 
 #[derive(Template)]
@@ -146,70 +148,74 @@ async fn skip(State(demo): State<Demo>) -> Response {
 #[derive(Deserialize)]
 struct Order {
     id: i32,
-    level: i32,
 }
 
 #[derive(Template)]
 #[template(path = "demo/order.html")]
 struct OrderPage {
     id: i32,
-    level: i32,
     subject: String,
     amount: String,
     requester: String,
     status: String,
+    /// The request for a decision, where there is one.
+    asked: Option<Authorisation>,
 }
 
 async fn order(State(demo): State<Demo>, Query(order): Query<Order>) -> Response {
-    match find(&demo.pool, &order).await {
+    match find(&demo.pool, Some(order.id)).await.map(|mut found| found.pop()) {
         Ok(Some(order)) => page(&order),
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => unavailable(&error),
     }
 }
 
-async fn approve(State(demo): State<Demo>, Query(order): Query<Order>) -> Response {
-    let approved = sqlx::query_scalar::<_, String>(
-        "update demo.purchase_order set status = 'approved' where id = $1 and status = 'submitted' returning requester",
-    )
-    .bind(order.id)
-    .fetch_optional(&demo.pool)
-    .await;
-    match approved {
-        Ok(Some(requester)) => {
-            let message = NewMessage {
-                recipient: requester,
-                message_type: "VIEW-NORMAL".into(),
-                message_text: format!("Your purchase order {} was approved.", order.id),
-                sender: "purchase_order".into(),
-                sender_instance: Some(order.id.to_string()),
-                ..NewMessage::default()
-            };
-            if let Err(error) = demo.producer.send(message).await {
-                tracing::warn!("Could not tell the requester: {error}");
-            }
-        }
-        Ok(None) => {}
-        Err(error) => return unavailable(&error),
-    }
-    Redirect::to(&format!("/po/approve?id={}&level={}", order.id, order.level)).into_response()
+#[derive(Template)]
+#[template(path = "demo/orders.html")]
+struct Orders {
+    orders: Vec<OrderPage>,
 }
 
-async fn find(pool: &PgPool, order: &Order) -> Result<Option<OrderPage>, sqlx::Error> {
-    let found: Option<(String, String, String, String)> = sqlx::query_as(
-        "select subject, to_char(amount, 'FM999,999,990.00'), requester, status from demo.purchase_order where id = $1",
+async fn orders(State(demo): State<Demo>) -> Response {
+    match find(&demo.pool, None).await {
+        Ok(orders) => page(&Orders { orders }),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// What the program behind an action does, for orders that nobody has to decide on.
+async fn approve(State(demo): State<Demo>, Query(order): Query<Order>) -> Response {
+    let approved = sqlx::query(
+        "update demo.purchase_order set status = 'approved' where id = $1 and status = 'submitted'
+         and not exists (select from demo.asked where purchase_order = $1)",
+    );
+    match approved.bind(order.id).execute(&demo.pool).await {
+        Ok(_) => Redirect::to(&format!("/po/approve?id={}", order.id)).into_response(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+async fn find(pool: &PgPool, id: Option<i32>) -> Result<Vec<OrderPage>, sqlx::Error> {
+    let found: Vec<(i32, String, String, String, String, Option<Uuid>)> = sqlx::query_as(
+        "select id, subject, to_char(amount, 'FM999,999,990.00'), requester, status, authorisation
+         from demo.purchase_order o left join demo.asked on purchase_order = o.id
+         where $1::int is null or id = $1 order by id desc limit 20",
     )
-    .bind(order.id)
-    .fetch_optional(pool)
+    .bind(id)
+    .fetch_all(pool)
     .await?;
-    Ok(found.map(|(subject, amount, requester, status)| OrderPage {
-        id: order.id,
-        level: order.level,
-        subject,
-        amount,
-        requester,
-        status,
-    }))
+    let mut orders = Vec::new();
+    for (id, subject, amount, requester, status, authorisation) in found {
+        let asked = match authorisation {
+            Some(id) => {
+                let filter = AuthorisationFilter { id: Some(id), ..AuthorisationFilter::default() };
+                store::authorisations::list(pool, &filter, 1).await?.pop()
+            }
+            None => None,
+        };
+        orders.push(OrderPage { id, subject, amount, requester, status, asked });
+    }
+    Ok(orders)
 }
 
 fn page(template: &impl Template) -> Response {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use herald_jobs::store::answers::Answers;
 use herald_producers::{MessageId, NewMessage, Producer};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -26,7 +27,7 @@ pub(super) async fn go_on(producer: &Producer, pool: &PgPool) -> Result<()> {
         tokio::time::sleep(if event < WARM_UP { quick } else { slow }).await;
         let happened = match event % 4 {
             0 => report(producer, pool).await,
-            1 => order(producer, pool).await,
+            1 => order(pool).await,
             2 => reminder(pool).await,
             _ => alert(producer).await,
         };
@@ -54,21 +55,46 @@ async fn report(producer: &Producer, pool: &PgPool) -> Result<()> {
     Ok(())
 }
 
-/// A purchase order needs somebody's authorisation.
-async fn order(producer: &Producer, pool: &PgPool) -> Result<()> {
-    let id: i32 = sqlx::query_scalar(
-        "insert into demo.purchase_order (customer, subject, amount, requester)
-         values (1, 'Espresso machine', 12400, 'bob baker') returning id",
+/// Above this a purchase order is for its manager to decide.
+const LIMIT: i32 = 10_000;
+
+/// A purchase order over the limit asks its manager, in the transaction that submits it.
+async fn order(pool: &PgPool) -> Result<()> {
+    sqlx::query(
+        "with submitted as (
+             insert into demo.purchase_order (customer, subject, amount, requester)
+             values (1, 'Espresso machine', 12400, 'bob') returning id, amount
+         ), asked as (
+             select id, herald.request_authorisation(
+                 model => 'purchase_order', model_key => to_jsonb(id), requester => 'bob', approvers => '{\"path\": \"manager\"}',
+                 message_type => 'PO-DECIDE', template => 'PO-AUTHORISE', answer_to => 'notify',
+                 due_at => now() + interval '2 days') as authorisation
+             from submitted where amount > $1
+         )
+         insert into demo.asked select id, authorisation from asked",
     )
-    .fetch_one(pool)
+    .bind(LIMIT)
+    .execute(pool)
     .await?;
-    producer
-        .send(NewMessage {
-            action_parameters: Some(vec![Value::from(id), Value::from(1)]),
-            ..made_by("PO-AUTHORISE", "PO-AUTHORISE", "purchase_order", id)
-        })
-        .await?;
     Ok(())
+}
+
+/// What the purchasing program does with decisions: it listens, and sets the order's status. The watch on that tells who asked.
+pub(super) async fn follow_decisions(pool: &PgPool) -> Result<()> {
+    let mut answers = Answers::listen(pool).await?;
+    let mut told = None;
+    loop {
+        sqlx::query(
+            "update demo.purchase_order o set status = a.status from herald.authorisation a join demo.asked q on q.authorisation = a.id
+             where o.id = q.purchase_order and o.status = 'submitted' and a.status in ('approved', 'refused')
+               and ($1::uuid is null or a.id = $1)",
+        )
+        .bind(told)
+        .execute(pool)
+        .await?;
+        // Some may have been missed where it does not say which.
+        told = answers.next().await?;
+    }
 }
 
 /// An order that nobody has confirmed for three days: the rule PO-UNCONFIRMED finds it, and asks its requester and the customer's contacts.

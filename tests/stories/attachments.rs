@@ -91,7 +91,10 @@ async fn c03b_an_output_goes_along_by_mail_where_it_is_small() {
         eventually("the mail", async || !catcher.mailbox().list().is_empty()).await;
         let files = only_mail(&catcher).attachments;
         if size == 100_000 {
-            assert_eq!((files[0].name.as_deref(), files[0].content_type.as_str()), (Some(name), "application/pdf"));
+            assert_eq!(
+                (files[0].name.as_deref(), files[0].content_type.as_str()),
+                (Some(name), "application/pdf")
+            );
             assert_eq!(files[0].content, bytes);
         } else {
             assert!(files.is_empty(), "it is to be fetched");

@@ -17,6 +17,8 @@ use herald_jobs::store::users::NewUser;
 use herald_producers::{NewMessage, Producer};
 use herald_web::access::NewToken;
 use herald_web::{App, Settings};
+use herald_workers::AnswerLinks;
+use herald_workers::settings::Access;
 use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use ring::rand::SystemRandom;
@@ -80,7 +82,12 @@ impl World {
             App::new(pool.clone(), producer.clone(), queues.clone(), clock.clone(), authoring, settings);
         let stop = CancellationToken::new();
         tokio::spawn(herald_web::serve(listener, herald_web::router(app.clone()), stop.clone()));
-        let options = herald_workers::Options::default();
+        let options = herald_workers::Options {
+            registry: Access { keys: keys.clone(), ..Access::default() },
+            answer_links: Some(AnswerLinks { public_url: url.parse().unwrap(), life: TimeDelta::days(14) }),
+            allow_private_webhooks: true,
+            ..herald_workers::Options::default()
+        };
         let context =
             herald_workers::Context::new(&database.url, queues.clone(), clock.clone(), options).unwrap();
         tokio::spawn(herald_workers::run(context, stop.clone()));

@@ -123,6 +123,44 @@ async fn c03d_all_must_approve_and_one_refusal_is_enough() {
     workers.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c03d_approvers_who_answer_at_once_do_not_wait_for_each_other_in_a_circle() {
+    let story = house().await;
+    let workers = story.work().await;
+    let approvers =
+        Approvers { users: vec!["ann".into(), "boss".into()], role: Some("manager".into()), path: None };
+    let all = NewAuthorisation { approvers, mode: Mode::All, ..request(7) };
+    let any = NewAuthorisation { mode: Mode::Any, ..all.clone() };
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.extend([
+            (ask(&story, &all).await, "Yes"),
+            (ask(&story, &any).await, "Yes"),
+            (ask(&story, &all).await, "No"),
+        ]);
+    }
+    story.drain().await;
+    let mut answers = Vec::new();
+    for (id, reply) in &ids {
+        for approver in standing(&story, *id).await.approvers {
+            let story = &story;
+            answers.push(async move {
+                say(story, MessageId(approver.message_id), reply, &approver.username).await.unwrap()
+            });
+        }
+    }
+    let answered = futures::future::join_all(answers).await;
+    assert_eq!(answered.len(), 60);
+    // All of four approve, or one of four decides.
+    assert_eq!(answered.iter().filter(|it| **it == Answered::Now).count(), 5 * (4 + 1 + 1));
+    for (id, reply) in ids {
+        let status = if reply == "Yes" { Status::Approved } else { Status::Refused };
+        assert_eq!(standing(&story, id).await.status, status);
+    }
+    assert_eq!(story.count("select count(*) from herald.message where status = 'pending'").await, 0);
+    workers.stop().await;
+}
+
 #[tokio::test]
 async fn c03d_who_asks_does_not_decide() {
     let story = house().await;

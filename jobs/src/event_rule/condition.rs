@@ -15,7 +15,7 @@ impl Condition {
     /// # Errors
     /// Says what is wrong, and where.
     pub fn compile(text: &str) -> Result<Self, String> {
-        let compiled = sandbox::engine(sandbox::LONGEST_CALL).compile_expression(text);
+        let compiled = sandbox::engine(sandbox::LONGEST_CALL).compile_expression(spoken(text));
         compiled.map(Self).map_err(|error| format!("cannot be read: {error}"))
     }
 
@@ -29,7 +29,7 @@ impl Condition {
         new: Option<&Map<String, Value>>,
     ) -> Result<bool, String> {
         let mut scope = Scope::new();
-        for (name, row) in [("old", old), ("new", new)] {
+        for (name, row) in [("old", old), (NEW, new)] {
             let row = row.map_or_else(|| Ok(Dynamic::from_map(rhai::Map::new())), rhai::serde::to_dynamic);
             scope.push_constant_dynamic(name, row.map_err(|error| error.to_string())?);
         }
@@ -38,6 +38,46 @@ impl Condition {
             engine.eval_ast_with_scope(&mut scope, &self.0).map_err(|error| error.to_string())?;
         made.as_bool().map_err(|kind| format!("comes to a {kind}, not to true or false"))
     }
+}
+
+/// What `new`, which is a word of Rhai's own, is called there. It is as long, so that errors name the right column.
+const NEW: &str = "row";
+
+/// The expression with `new` by that name, wherever it is a name and not part of a text.
+fn spoken(text: &str) -> String {
+    let mut spoken = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut before = ' ';
+    while let Some(c) = rest.chars().next() {
+        let length = match c {
+            '"' | '`' | '\'' => quoted(rest, c),
+            _ if c.is_alphanumeric() || c == '_' => {
+                rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())
+            }
+            _ => c.len_utf8(),
+        };
+        let (part, after) = rest.split_at(length);
+        spoken.push_str(if part == "new" && before != '.' { NEW } else { part });
+        if !c.is_whitespace() {
+            before = part.chars().next_back().unwrap_or(' ');
+        }
+        rest = after;
+    }
+    spoken
+}
+
+/// How long a text is that begins here, in bytes with its quotes.
+fn quoted(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            _ if c == quote => return at + c.len_utf8(),
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 #[cfg(test)]
@@ -62,6 +102,7 @@ mod tests {
             ("old.status == \"draft\" && new.status != old.status", true),
             ("new.note == () && new.missing == ()", true),
             ("new.status in [\"sent\", \"done\"]", true),
+            ("\"new \\\" new\" != new.status && `new` != new.status", true),
         ] {
             assert_eq!(holds(text), Ok(expected), "{text}");
         }

@@ -9,6 +9,9 @@ use crate::model::{Catalogue, Table};
 use crate::path::{self, PathError};
 use crate::send::{NewContact, NewMessage};
 
+/// A row, where there is one.
+type Row = Option<Map<String, Value>>;
+
 /// What events are read against.
 pub struct Surroundings<'a> {
     /// Herald's own tables.
@@ -41,7 +44,7 @@ pub async fn plan(
 ) -> Result<Plan, sqlx::Error> {
     let table = around.catalogue.tables.values().find(|table| table.place == event.table);
     // What a model hides is not for rules either.
-    let shown = |row: &Option<Map<String, Value>>| {
+    let shown = |row: &Row| {
         let mut row = row.clone();
         if let (Some(row), Some(table)) = (&mut row, table) {
             row.retain(|name, _| !table.model.hidden.contains(name));
@@ -76,7 +79,7 @@ struct Place<'a> {
 async fn messages(
     rule: &EventRule,
     event: &Happened,
-    (old, new): (&Option<Map<String, Value>>, &Option<Map<String, Value>>),
+    (old, new): (&Row, &Row),
     at: &Place<'_>,
     around: &Surroundings<'_>,
 ) -> Result<Vec<NewMessage>, PathError> {

@@ -123,6 +123,7 @@ fn page(app: &App, jar: CookieJar, message: Answerable, stage: Stage) -> Result<
     let status = if matches!(stage, Stage::Over(_)) { StatusCode::GONE } else { StatusCode::OK };
     let (jar, form_token) = stranger(app, jar);
     let Answerable { subject, message_text: text, .. } = message;
-    let page = AnswerPage { assets: assets::all(), words: words::default(), form_token, subject, text, stage };
+    let page =
+        AnswerPage { assets: assets::all(), words: words::default(), form_token, subject, text, stage };
     Ok((status, jar, Html(page.render()?)).into_response())
 }

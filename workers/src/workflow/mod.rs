@@ -65,9 +65,8 @@ impl Workflow {
     /// Which of them panicked.
     pub(crate) async fn ended(self, grace: Duration) -> Result<(), String> {
         for (what, task) in self.tasks {
-            match tokio::time::timeout(grace, task).await {
-                Ok(Err(_)) => return Err(format!("the task that {what} panicked")),
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(_)) = tokio::time::timeout(grace, task).await {
+                return Err(format!("the task that {what} panicked"));
             }
         }
         Ok(())
