@@ -14,6 +14,7 @@ mod stories {
     mod deliveries;
     mod demo;
     mod email;
+    mod example;
     mod inbox;
     mod keys;
     mod maintaining;

@@ -23,6 +23,7 @@ mod web {
     mod roles;
     mod routes;
     mod schedule;
+    mod schemathesis;
     mod searching;
     mod sms_reports;
     mod snippets;

@@ -48,7 +48,8 @@ pub(crate) async fn beside_alerts(bench: &Bench, report: &mut Report) -> Result<
     let cancelling = begun.elapsed().as_secs_f64();
     bench.drained(Duration::from_secs(60)).await?;
     let left: i64 =
-        sqlx::query_scalar("select count(*) from herald.message where status = 'pending' and not alert")
+        sqlx::query_scalar("select count(*) from herald.message where status = 'pending' and batch_id = $1")
+            .bind(batch)
             .fetch_one(&bench.pool)
             .await?;
     ensure!(

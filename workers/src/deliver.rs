@@ -28,6 +28,9 @@ use crate::settings::{MailSettings, Registry};
 use crate::smtp::{Fault, FaultKind, Verdict};
 use crate::window::Window;
 
+/// Copies claimed ahead for each session: one commit claims them together.
+const AHEAD: usize = 4;
+
 /// What the e-mail handler of one lane needs.
 #[derive(Clone)]
 pub struct DeliverContext {
@@ -51,7 +54,7 @@ impl DeliverContext {
         Self {
             ledger: ledger::spawn(pool.clone(), clock.clone()),
             sessions: Arc::new(Sessions::new(options.sessions)),
-            ahead: Arc::new(Semaphore::new(options.sessions)),
+            ahead: Arc::new(Semaphore::new(AHEAD * options.sessions)),
             pool,
             clock,
             registry,

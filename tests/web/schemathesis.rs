@@ -1,0 +1,38 @@
+//! The API is tried by what it says of itself.
+
+use tokio::process::Command;
+
+use super::world::World;
+
+/// What each answer is held to.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
+                      response_schema_conformance,ignored_auth,use_after_free";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_gets_a_5xx_or_an_answer_that_is_not_described() {
+    let program = herald::private::home().unwrap().join("pkg/bin/schemathesis");
+    if !program.is_file() {
+        println!("left out: `scripts/setup schemathesis` could not get it");
+        return;
+    }
+    let world = World::start().await;
+    world.user("ann").await;
+    let token = world.admin_token().await;
+    let output = Command::new(program)
+        .args(["run", &format!("{}/api/v1/openapi.json", world.url)])
+        .args(["--header", &format!("Authorization: Bearer {token}")])
+        .args(["--checks", CHECKS, "--phases", "examples,coverage,fuzzing", "--max-examples", "10"])
+        // It makes no lines of JSON. What a provider signs is asked for no token.
+        .args(["--exclude-path", "/api/v1/messages:batch", "--exclude-path", "/api/v1/sms/reports"])
+        .args(["--seed", "7", "--workers", "2", "--continue-on-failure", "--no-color"])
+        .args(["--suppress-health-check", "all"])
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("No issues found"), "{said}");
+}
