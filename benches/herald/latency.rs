@@ -31,7 +31,7 @@ async fn notified(bench: &Bench) -> Result<mpsc::UnboundedReceiver<(i64, Instant
 }
 
 /// Sends `count` messages, one each `pause`, to the users from `first` on; answers their latencies in milliseconds.
-async fn measure<F: Future<Output = Result<()>>>(
+pub(crate) async fn measure<F: Future<Output = Result<()>>>(
     bench: &Bench,
     (first, count): (usize, usize),
     pause: Duration,

@@ -9,6 +9,7 @@ mod inbox;
 mod latency;
 mod mail;
 mod models;
+mod reminders;
 mod report;
 mod setup;
 mod template;
@@ -56,6 +57,12 @@ async fn main() -> Result<()> {
     }
     if wanted("alert-mail") {
         alert_mail::behind_bulk(&bench, &mut report).await?;
+    }
+    if wanted("reminders") {
+        reminders::rule(&bench, &mut report).await?;
+    }
+    if wanted("purge") {
+        reminders::purge(&bench, &mut report).await?;
     }
     bench.stop().await?;
     report.finish()
