@@ -10,6 +10,7 @@ mod latency;
 mod mail;
 mod million;
 mod models;
+mod reminders;
 mod report;
 mod setup;
 mod template;
@@ -64,6 +65,12 @@ async fn main() -> Result<()> {
     }
     if wanted("million") {
         million::beside_alerts(&bench, &mut report).await?;
+    }
+    if wanted("reminders") {
+        reminders::rule(&bench, &mut report).await?;
+    }
+    if wanted("purge") {
+        reminders::purge(&bench, &mut report).await?;
     }
     bench.stop().await?;
     report.finish()

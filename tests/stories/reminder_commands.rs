@@ -146,7 +146,7 @@ async fn a_rule_is_written_checked_tried_run_and_looked_back_at_by_commands() {
 }
 
 #[tokio::test]
-async fn periodic_jobs_are_listed_and_run_by_commands() {
+async fn c24_periodic_jobs_have_a_start_an_interval_and_a_zone_and_are_run_by_commands() {
     let shop = Shop::open().await;
     let story = &shop.story;
     shop.order(80).await;
@@ -165,6 +165,16 @@ async fn periodic_jobs_are_listed_and_run_by_commands() {
     assert!(listed.contains(ran.trim()), "{listed}");
     story.drain().await;
     workers.stop().await;
+    // The daemon's line of old: from 06:00 on, every hour; another is off.
+    let mut command = story.command(&["periodic", "list"]);
+    command
+        .env("HERALD__PERIODIC__REMINDERS__ENABLED", "false")
+        .env("HERALD__PERIODIC__PURGE__EVERY", "86400");
+    command
+        .env("HERALD__PERIODIC__PURGE__START", "06:00:00")
+        .env("HERALD__PERIODIC__PURGE__ZONE", "Asia/Kolkata");
+    let listed = String::from_utf8(command.output().await.unwrap().stdout).unwrap();
+    assert!(listed.contains(" 00:30:00 UTC\n") && listed.contains("\nreminders  disabled\n"), "{listed}");
     let output = story.run(&["periodic", "run", "nothing"]).await;
     assert!(String::from_utf8_lossy(&output.stderr).contains("must be one of purge, reminders"));
 }

@@ -20,6 +20,7 @@ type Shown = (Vec<String>, DateTime<Utc>, i64, String, usize);
 async fn c34_the_run_sends_exactly_what_the_dry_run_says() {
     let shop = Shop::open().await;
     let story = &shop.story;
+    let _catcher = story.mail_catcher().await;
     for hours in [10, 60, 71, 73, 80, 200, 500] {
         shop.order(hours).await;
     }

@@ -1,7 +1,7 @@
 //! Runs what the schedule started, each slot once.
 
 use apalis::prelude::Data;
-use chrono::TimeDelta;
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use herald_jobs::periodic::{PeriodicJob, PeriodicName};
 use herald_jobs::store;
 use herald_producers::reminders::Reminders;
@@ -12,7 +12,7 @@ use crate::{Context, purge};
 
 /// How long a run may be silent before another worker begins it again, in minutes.
 const SILENT_MINUTES: i64 = 15;
-/// How far a slot may lie ahead, by the database's time, in seconds: a machine whose clock is wrong must not use up later slots.
+/// How far a slot may lie ahead, by the database's time, in seconds.
 const AHEAD_SECONDS: i64 = 60;
 
 /// What the handler needs.
@@ -29,10 +29,7 @@ pub(crate) struct PeriodicContext {
 pub(crate) async fn periodic(job: PeriodicJob, data: Data<PeriodicContext>) -> Result<(), Failure> {
     let PeriodicContext { context, reminders } = &*data;
     let now = reminders.now().await.map_err(outage)?;
-    if job.slot > now + TimeDelta::seconds(AHEAD_SECONDS) {
-        tracing::warn!(slot = %job.slot, "The slot of {} is yet to come: a clock is wrong somewhere", job.name);
-        return Ok(());
-    }
+    let job = in_time(job, now);
     let begun = store::periodic::begin(
         &context.pool,
         &job,
@@ -64,4 +61,13 @@ pub(crate) async fn periodic(job: PeriodicJob, data: Data<PeriodicContext>) -> R
         Err(error) => tracing::warn!(slot = %job.slot, "{} failed: {error}", job.name),
     }
     Ok(())
+}
+
+/// A machine whose clock is ahead must not use up later slots: what it pushes is run as of the minute that it is.
+fn in_time(job: PeriodicJob, now: DateTime<Utc>) -> PeriodicJob {
+    if job.slot <= now + TimeDelta::seconds(AHEAD_SECONDS) {
+        return job;
+    }
+    tracing::warn!(slot = %job.slot, "The slot of {} is yet to come: a clock is wrong somewhere", job.name);
+    PeriodicJob { slot: now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now), ..job }
 }

@@ -136,8 +136,9 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
         employ!(crew, queues.sms.lane(lane), worker, requests, data, sms);
     }
 
-    let one =
-        WorkerOptions { concurrency: 1, takeover_after: options.takeover_after, ..WorkerOptions::default() };
+    // A long purge holds up no reminders.
+    let two =
+        WorkerOptions { concurrency: 2, takeover_after: options.takeover_after, ..WorkerOptions::default() };
     let producer_options = herald_producers::Options {
         max_depth: options.max_depth,
         region: options.region,
@@ -146,7 +147,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
     let producer = Producer::new(pool.clone(), queues.clone(), clock.clone(), producer_options);
     let data =
         PeriodicContext { reminders: Reminders::new(producer, reader.clone()), context: context.clone() };
-    employ!(crew, queues.periodic, worker, one, data, periodic);
+    employ!(crew, queues.periodic, worker, two, data, periodic);
 
     let relay = Relay::new(pool.clone(), queues.clone(), clock, options.max_depth);
     let relay = tokio::spawn(relay.run(crew.stop.clone()));

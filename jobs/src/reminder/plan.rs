@@ -1,6 +1,8 @@
 //! A rule found in the models: every path that it names, resolved.
 
-use super::{Condition, Interval, ReminderRule};
+use chrono::TimeDelta;
+
+use super::{Comparison, Condition, ReminderRule};
 use crate::model::{Catalogue, Path, Table};
 use crate::refusal::Refusal;
 
@@ -45,12 +47,12 @@ pub enum Found {
     All(Vec<Found>),
     /// One of these.
     Any(Vec<Found>),
-    /// The comparison at this place among all of the rule's, and where its field is.
+    /// A field compared with a value.
     Field {
         /// Where it stands in the rule, as in `where/all/0`.
         field: String,
         /// How, and with what.
-        comparison: super::Comparison,
+        comparison: Comparison,
         /// Where the field is.
         path: Path,
     },
@@ -105,14 +107,14 @@ impl Plan {
     }
 
     /// The shortest and the longest time from the value of the initial date and time, taken for UTC, to the first occurrence.
-    pub(crate) fn spread(&self) -> (chrono::TimeDelta, chrono::TimeDelta) {
+    pub(crate) fn spread(&self) -> (TimeDelta, TimeDelta) {
         let interval = self.rule.interval;
-        if self.moment == Moment::Instant || !interval.is_exact() {
-            return (interval.least(), interval.most());
-        }
-        // A wall's clock is read in the rule's zone, as with days.
-        let (of_a_day, a_day) = (Interval { days: 1, ..interval }, chrono::TimeDelta::days(1));
-        (of_a_day.least() - a_day, of_a_day.most() - a_day)
+        // What a clock on the wall shows may be of any zone; days allow for that already.
+        let zones = match self.moment {
+            Moment::Wall | Moment::Date if interval.is_exact() => TimeDelta::hours(26),
+            _ => TimeDelta::zero(),
+        };
+        (interval.least() - zones, interval.most() + zones)
     }
 }
 
@@ -140,7 +142,7 @@ impl Found {
     }
 
     /// All comparisons.
-    pub fn fields(&self) -> Vec<(&str, &super::Comparison, &Path)> {
+    pub fn fields(&self) -> Vec<(&str, &Comparison, &Path)> {
         match self {
             Self::All(inner) | Self::Any(inner) => inner.iter().flat_map(Self::fields).collect(),
             Self::Field { field, comparison, path } => vec![(field, comparison, path)],

@@ -17,6 +17,8 @@ use crate::send::MAX_CONTACTS;
 const PAGE: i64 = 1_000;
 /// How long one query may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Values of one path to contacts that are looked at: some are there twice.
+const MOST_CONTACTS: usize = 5 * MAX_CONTACTS;
 /// Most near misses shown.
 const MOST_NEAR: i64 = 20;
 
@@ -282,7 +284,7 @@ fn page(plan: &Plan, span: &Span, last: Option<&Due>, limit: i64) -> (String, Ve
             .as_ref()
             .map_or_else(|| "null::text".to_owned(), |path| format!("{}::text", sql::value(path))),
     );
-    columns.extend(plan.contacts.iter().map(|path| sql::values(path, MAX_CONTACTS + 1)));
+    columns.extend(plan.contacts.iter().map(|path| sql::values(path, MOST_CONTACTS)));
     let limit = writer.bind(Bind::Number(limit));
     let sql = format!(
         "select {} from {} cross join lateral {} as o where {} order by 2, 1, 3 limit {limit}",

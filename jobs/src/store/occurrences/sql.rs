@@ -146,9 +146,18 @@ impl Writer<'_> {
 
     /// Whether the status counts as unchanged.
     pub(super) fn unchanged(&mut self) -> String {
-        let values = self.bind(Bind::Texts(self.plan.rule.unchanged.clone()));
-        let path = &self.plan.status;
-        over(path, |it| format!("{it} {} any({})", operator(&path.column, "="), list(&values, &path.column)))
+        let plan = self.plan;
+        let path = &plan.status;
+        let values = self.list(plan.rule.unchanged.clone(), &path.column);
+        over(path, |it| format!("{it} {} any({})", operator(&path.column, "="), values))
+    }
+
+    /// Values of a column's type. Each by itself: what Postgres can compute beforehand it can look up in its statistics, and so choose the index.
+    fn list(&mut self, values: Vec<String>, column: &Column) -> String {
+        let each = values
+            .into_iter()
+            .map(|value| format!("({}::text)::{}", self.bind(Bind::Text(value)), column.sql_type));
+        format!("array[{}]", each.collect::<Vec<_>>().join(", "))
     }
 
     /// Whether the other conditions are true.
@@ -182,11 +191,9 @@ impl Writer<'_> {
                 return over(path, |it| format!("starts_with({it}::text, {text}::text)"));
             }
             Operator::In | Operator::NotIn => {
-                let values = self.bind(Bind::Texts(comparison.values()));
+                let values = self.list(comparison.values(), end);
                 let (sign, which) = if comparison.op == Operator::In { ("=", "any") } else { ("<>", "all") };
-                return over(path, |it| {
-                    format!("{it} {} {which}({})", operator(end, sign), list(&values, end))
-                });
+                return over(path, |it| format!("{it} {} {which}({})", operator(end, sign), values));
             }
             Operator::Equal
             | Operator::NotEqual
@@ -271,8 +278,4 @@ fn operator(column: &Column, sign: &str) -> String {
         None => sign.to_owned(),
         Some(schema) => format!("operator({}.{sign})", quoted(schema)),
     }
-}
-
-fn list(values: &str, column: &Column) -> String {
-    format!("({values}::text[])::{}[]", column.sql_type)
 }
