@@ -230,8 +230,8 @@ begin
     end loop;
 end $$;
 
--- Refuses who cannot be asked. The users of a list are told by their position.
-create function herald.check_approvers(field text, approvers jsonb, requester text) returns void
+-- Refuses who cannot be asked about a record of this model. The users of a list are told by their position.
+create function herald.check_approvers(field text, approvers jsonb, model text, requester text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
@@ -252,6 +252,8 @@ begin
     elsif approvers ? 'path' and (jsonb_typeof(approvers->'path') <> 'string'
                                   or approvers->>'path' !~ '^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,7}$') then
         perform herald.refuse(field || '/path', 'must be names of fields with dots between, as in customer.account_manager');
+    elsif approvers ? 'path' and not exists (select from herald.model m where m.name = model) then
+        perform herald.refuse(field || '/path', format('%s is no model that is registered: see herald model add', model));
     end if;
     for name in select lower(btrim(element)) from jsonb_array_elements_text(approvers->'users') element loop
         if name = requester then
@@ -361,9 +363,9 @@ begin
           and (length(idempotency_key) not between 1 and 255 or idempotency_key ~ '[[:cntrl:]]') then
         perform herald.refuse('idempotency_key', 'must be 1 to 255 characters, none of them a control character');
     end if;
-    perform herald.check_approvers('approvers', coalesce(request->'approvers', '{}'), requester);
+    perform herald.check_approvers('approvers', coalesce(request->'approvers', '{}'), model, requester);
     if at_end = 'ask' then
-        perform herald.check_approvers('then_ask', request->'then_ask', requester);
+        perform herald.check_approvers('then_ask', request->'then_ask', model, requester);
     end if;
 
     select * into kind from herald.message_type t where t.code = coalesce(request->>'message_type', 'REPLY-YESNO');

@@ -5,6 +5,7 @@ mod support;
 
 #[cfg(test)]
 mod workflow {
+    mod answers;
     mod authorisations;
     mod events;
     mod links;

@@ -114,7 +114,7 @@ impl Context {
     /// The URL is malformed.
     pub fn new(url: &str, queues: Queues, clock: Clock, options: Options) -> Result<Self, sqlx::Error> {
         let lanes = u32::try_from(options.commits).unwrap_or(u32::MAX);
-        let pool = store::pool(url, "worker", lanes.saturating_mul(2).saturating_add(4))?;
+        let pool = store::pool(url, "worker", lanes.saturating_mul(2).saturating_add(8))?;
         let alert_pool = store::pool(url, "worker alerts", lanes.saturating_add(4))?;
         let reader = store::catalogue::reader(url, "worker models", lanes.saturating_mul(2))?;
         let alert_reader = store::catalogue::reader(url, "worker alerts models", lanes)?;
