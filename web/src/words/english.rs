@@ -193,7 +193,7 @@ fn number(many: i64) -> String {
     let digits = many.to_string();
     let mut apart = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 && !apart.ends_with('-') {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) && !apart.ends_with('-') {
             apart.push(',');
         }
         apart.push(digit);

@@ -238,7 +238,7 @@ async fn form<K: Kept>(
     let words: &'static Words = login.words;
     let sets = store::choice_sets::list(&app.pool, "", 1_000).await?;
     let sets: Vec<String> = sets.into_iter().map(|set| set.code).collect();
-    let mut fields = one.fields(&words.administration, &sets);
+    let mut fields = one.fields(words.administration, &sets);
     let (mut problem, mut changed, mut status) = (None, false, StatusCode::OK);
     if let Some((typed, error)) = refused {
         status = StatusCode::UNPROCESSABLE_ENTITY;
@@ -264,7 +264,7 @@ async fn form<K: Kept>(
             status = StatusCode::CONFLICT;
         }
     }
-    let (list_title, new_title) = K::titles(&words.administration);
+    let (list_title, new_title) = K::titles(words.administration);
     let is_new = one.name().is_empty();
     let page = Form {
         shell: shell(app, login, jar, K::PLACE).await?,
@@ -274,7 +274,7 @@ async fn form<K: Kept>(
         action: if is_new { format!("/admin/{}/new", K::PATH) } else { address(one) },
         fields,
         version: made_from.to_owned(),
-        removal: one.removal(&words.administration).filter(|_| !is_new),
+        removal: one.removal(words.administration).filter(|_| !is_new),
         problem,
         changed,
     };
