@@ -6,6 +6,7 @@ mod support;
 #[cfg(test)]
 mod web {
     mod acting;
+    mod administering;
     mod api;
     mod api_refusals;
     mod bad_input;

@@ -1,6 +1,7 @@
 //! How the pages look, in light and in dark; what they weigh; and whether they hold barriers.
 
 use herald_jobs::clock::Clock;
+use herald_jobs::store;
 use serde_json::json;
 
 use super::stage::{Stage, message};
@@ -46,6 +47,9 @@ async fn no_page_holds_a_barrier_in_light_or_dark() {
     stage.go("/messages").await;
     assert_eq!(stage.barriers().await, Vec::<String>::new(), "an empty list");
     let id = furnish(&stage).await;
+    let mut connection = stage.pool.acquire().await.unwrap();
+    store::users::set_roles(&mut *connection, 1, &["admin".to_owned()]).await.unwrap();
+    drop(connection);
     for scheme in ["light", "dark"] {
         stage.prefer("prefers-color-scheme", scheme).await;
         for (path, name) in [
@@ -60,6 +64,18 @@ async fn no_page_holds_a_barrier_in_light_or_dark() {
             ("/account", "account"),
             ("/nowhere", "error"),
             ("/api", "api"),
+        ] {
+            stage.go(path).await;
+            stage.find("main").await;
+            stage.screenshot(&format!("{scheme}-{name}")).await;
+            assert_eq!(stage.barriers().await, Vec::<String>::new(), "{path}, {scheme}");
+        }
+        for (path, name) in [
+            ("/admin/types", "admin-types"),
+            ("/admin/types/edit/VIEW-NORMAL", "admin-type"),
+            ("/admin/choices/new", "admin-choices"),
+            ("/admin/users", "admin-users"),
+            ("/admin/users/edit/ann", "admin-user"),
         ] {
             stage.go(path).await;
             stage.find("main").await;

@@ -60,6 +60,9 @@ async fn a_screen_of_320_pixels_shows_everything_and_nothing_sideways() {
     let long = "Donaudampfschifffahrtsgesellschaftskapitaenswitwenrentenbescheid_4711".repeat(3);
     stage.send("VIEW-NORMAL", &long).await;
     let question = stage.send("REPLY-YESNO", "Shall we go on?").await;
+    let mut connection = stage.pool.acquire().await.unwrap();
+    herald_jobs::store::users::set_roles(&mut *connection, 1, &["admin".to_owned()]).await.unwrap();
+    drop(connection);
     stage.send("APPROVE", "An espresso machine").await;
     stage.send("ALERT-VIEW", "The cold room is too warm").await;
     for (path, name) in [
@@ -69,6 +72,8 @@ async fn a_screen_of_320_pixels_shows_everything_and_nothing_sideways() {
         ("/alerts", "alerts"),
         (&format!("/messages/{question}"), "message"),
         ("/account", "account"),
+        ("/admin/types", "admin-types"),
+        ("/admin/types/edit/REPLY-YESNO", "admin-type"),
         ("/nowhere", "error"),
     ] {
         stage.go(path).await;
@@ -87,6 +92,7 @@ async fn a_screen_of_320_pixels_shows_everything_and_nothing_sideways() {
     stage.path(&in_row("Shall we go on?", "select")).await.select_by_value("Yes").await.unwrap();
     stage.point(Pointer::Tap, "#post .bar .primary").await;
     stage.becomes_acted(question).await;
+    stage.find(".results").await;
     stage.point(Pointer::Tap, "[data-row]:last-child h2 a").await;
     stage.find("main > .reading").await;
     stage.end().await;

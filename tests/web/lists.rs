@@ -115,9 +115,12 @@ async fn another_users_messages_do_not_exist() {
     world.message_type("OPEN", RequiredAction::Action, Some("/open?id=")).await;
     let action = world.send("ann", "OPEN", "Open it").await;
     let question = world.send("ann", "REPLY-YESNO", "Yes?").await;
-    for path in
-        [format!("/messages/{action}"), format!("/messages/{action}/act"), format!("/messages/{question}")]
-    {
+    for path in [
+        format!("/messages/{action}"),
+        format!("/messages/{action}/act"),
+        format!("/messages/{action}/pane"),
+        format!("/messages/{question}"),
+    ] {
         assert_eq!(ann.get(&path).await.status, StatusCode::OK, "{path}");
         assert_eq!(eve.get(&path).await.status, StatusCode::NOT_FOUND, "{path}");
     }

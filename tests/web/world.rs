@@ -113,6 +113,14 @@ impl World {
         browser
     }
 
+    /// Adds an administrator, and a browser that is logged in as such.
+    pub(crate) async fn administrator(&self, name: &str) -> Browser {
+        let id = self.user(name).await;
+        let mut connection = self.pool.acquire().await.unwrap();
+        store::users::set_roles(&mut *connection, id, &["admin".to_owned()]).await.unwrap();
+        self.logged_in(name).await
+    }
+
     pub(crate) fn browser(&self) -> Browser {
         Browser { url: self.url.clone(), http: http(), cookies: Arc::default(), form_token: Arc::default() }
     }

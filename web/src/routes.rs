@@ -9,6 +9,9 @@ use axum::http::{StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
+use herald_jobs::account::Account;
+use herald_jobs::choice_set::ChoiceSet;
+use herald_jobs::message_type::MessageType;
 use herald_producers::bounce::MOST_READ;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -19,6 +22,7 @@ use crate::api::{self, problem};
 use crate::app::App;
 use crate::error::{self, PageError};
 use crate::headers::{self, SecurityHeaders};
+use crate::pages::admin::kept;
 use crate::{assets, live, pages, trace};
 
 /// How long a request may take until its answer begins; one that brings a file.
@@ -39,6 +43,8 @@ pub enum Access {
     Public,
     /// Who is logged in; others are sent to the log-in page.
     Session,
+    /// Who is logged in and administers; others who are get 403.
+    Administrator,
     /// A script of our pages for who is logged in; others get 401.
     SessionScript,
     /// Who signs what it says. The handler looks at the signature.
@@ -56,7 +62,7 @@ struct Route {
 }
 
 fn routes() -> Vec<Route> {
-    use Access::{Admin, Public, Session, SessionScript, Signed, Token};
+    use Access::{Admin, Administrator, Public, Session, SessionScript, Signed, Token};
     let route = |access, path, methods| Route { access, path, methods };
     let large = DefaultBodyLimit::max(LARGEST_POST);
     vec![
@@ -68,6 +74,31 @@ fn routes() -> Vec<Route> {
         route(Session, "/logout/everywhere", post(pages::account::leave_everywhere)),
         route(Session, "/account", get(pages::account::show)),
         route(Session, "/", get(pages::dashboard::show)),
+        route(Administrator, "/admin/types", get(kept::list::<MessageType>)),
+        route(
+            Administrator,
+            "/admin/types/new",
+            get(kept::new::<MessageType>).post(kept::add::<MessageType>),
+        ),
+        route(
+            Administrator,
+            "/admin/types/edit/{name}",
+            get(kept::edit::<MessageType>).post(kept::change::<MessageType>),
+        ),
+        route(Administrator, "/admin/choices", get(kept::list::<ChoiceSet>)),
+        route(Administrator, "/admin/choices/new", get(kept::new::<ChoiceSet>).post(kept::add::<ChoiceSet>)),
+        route(
+            Administrator,
+            "/admin/choices/edit/{name}",
+            get(kept::edit::<ChoiceSet>).post(kept::change::<ChoiceSet>),
+        ),
+        route(Administrator, "/admin/users", get(kept::list::<Account>)),
+        route(Administrator, "/admin/users/new", get(kept::new::<Account>).post(kept::add::<Account>)),
+        route(
+            Administrator,
+            "/admin/users/edit/{name}",
+            get(kept::edit::<Account>).post(kept::change::<Account>),
+        ),
         route(Session, "/messages", get(pages::list::messages).post(pages::list::post_messages).layer(large)),
         route(Session, "/alerts", get(pages::list::alerts).post(pages::list::post_alerts).layer(large)),
         route(Session, "/messages/{id}", get(pages::message::show)),
@@ -163,6 +194,11 @@ pub fn router(app: App) -> Router {
             match access {
                 Access::Public => methods.layer::<_, Infallible>(same_site).layer(page_panics),
                 Access::Session => methods
+                    .layer::<_, Infallible>(from_fn_with_state(app.clone(), session::require))
+                    .layer::<_, Infallible>(same_site)
+                    .layer(page_panics),
+                Access::Administrator => methods
+                    .layer::<_, Infallible>(from_fn(session::require_administrator))
                     .layer::<_, Infallible>(from_fn_with_state(app.clone(), session::require))
                     .layer::<_, Infallible>(same_site)
                     .layer(page_panics),

@@ -109,7 +109,7 @@ fn first_id(at: DateTime<Utc>) -> Uuid {
 /// The words as Postgres reads them.
 #[derive(Default)]
 struct Words {
-    /// Patterns that a text must match in any case: most rows are told by them alone, at a tenth of the cost.
+    /// Patterns that a text must match, whatever its case: most rows are told by them alone, without being parsed.
     patterns: Option<Vec<String>>,
     /// The query; `None`: signs only, which are no words.
     query: Option<String>,

@@ -1,5 +1,6 @@
 //! Sessions: who is logged in.
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
@@ -43,6 +44,11 @@ impl Login {
     /// How the user is called.
     pub(crate) fn name(&self) -> &str {
         if self.user.display_name.is_empty() { &self.user.username } else { &self.user.display_name }
+    }
+
+    /// Whether they may use the pages of the administration.
+    pub(crate) fn administers(&self) -> bool {
+        self.user.roles.iter().any(|role| role == "admin")
     }
 
     /// Somebody called ann.
@@ -100,6 +106,19 @@ pub(crate) async fn require_for_script(
             Ok((jar, next.run(request).await).into_response())
         }
         None => Ok(StatusCode::UNAUTHORIZED.into_response()),
+    }
+}
+
+/// Lets only those further who administer.
+pub(crate) async fn require_administrator(
+    Extension(login): Extension<Login>,
+    request: Request,
+    next: Next,
+) -> Result<Response, PageError> {
+    if login.administers() {
+        Ok(next.run(request).await)
+    } else {
+        Err(PageError::Forbidden(login.words.administration.only_administrators))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod action;
+pub(crate) mod admin;
 mod answer;
 pub(crate) mod answer_link;
 pub(crate) mod api;

@@ -13,11 +13,14 @@ use crate::words::Words;
 
 /// Where the user is, to mark it in the menu.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Dashboard,
     Alerts,
     Messages,
     Account,
+    Types,
+    Choices,
+    Users,
     Elsewhere,
 }
 
@@ -27,6 +30,8 @@ pub(super) struct Shell {
     pub(super) words: &'static Words,
     pub(super) place: Place,
     pub(super) name: String,
+    /// May use the pages of the administration.
+    pub(super) administers: bool,
     pub(super) counts: Counts,
     /// Under a mask of its own for each page.
     pub(super) form_token: String,
@@ -44,6 +49,9 @@ impl Shell {
             Place::Alerts => place == "alerts",
             Place::Messages => place == "messages",
             Place::Account => place == "account",
+            Place::Types => place == "types",
+            Place::Choices => place == "choices",
+            Place::Users => place == "users",
             Place::Elsewhere => false,
         }
     }
@@ -79,13 +87,20 @@ pub(super) async fn shell(
     // Elsewhere it would lie over what is being worked on; new alerts are told everywhere.
     let notice = match place {
         Place::Dashboard => notice::notice(app, jar, login.words, &alerts, counts.alerts),
-        Place::Alerts | Place::Messages | Place::Account | Place::Elsewhere => None,
+        Place::Alerts
+        | Place::Messages
+        | Place::Account
+        | Place::Types
+        | Place::Choices
+        | Place::Users
+        | Place::Elsewhere => None,
     };
     Ok(Shell {
         assets: assets::all(),
         words: login.words,
         place,
         name: login.name().to_owned(),
+        administers: login.administers(),
         counts,
         form_token: form::mask(&login.form_token),
         refresh: app.settings.refresh.as_secs().max(1),

@@ -99,6 +99,9 @@ pub(super) static WORDS: Words = Words {
     choose_to_read: "Choose one to read it here.",
     keys: "Keyboard shortcuts",
 
+    administration: &super::administration::ENGLISH,
+    more: "More",
+
     search: "Search",
     search_hint: "Search words and senders",
     filters: "Filters",

@@ -1,9 +1,12 @@
 //! What pages say: one catalogue for each language. A sentence that a catalogue lacks does not compile.
 
+mod administration;
 mod english;
 
 use chrono::DateTime;
 use chrono_tz::Tz;
+
+pub(crate) use administration::Administration;
 
 /// All that the inbox says, in one language. Sentences with a blank are functions, so that each language puts its words, and its
 /// plurals, where they belong.
@@ -94,6 +97,10 @@ pub(crate) struct Words {
     pub(crate) reading: &'static str,
     pub(crate) choose_to_read: &'static str,
     pub(crate) keys: &'static str,
+
+    /// The pages of the administration.
+    pub(crate) administration: &'static Administration,
+    pub(crate) more: &'static str,
 
     // Search
     pub(crate) search: &'static str,

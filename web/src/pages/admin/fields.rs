@@ -1,0 +1,60 @@
+//! The fields of a form, and what was typed into them.
+
+use crate::access::form::Fields;
+
+/// One field.
+pub(crate) struct Field {
+    /// Its name in the form, and in refusals.
+    pub(super) name: &'static str,
+    pub(super) label: &'static str,
+    pub(super) hint: &'static str,
+    pub(super) kind: Kind,
+    pub(super) value: String,
+    /// Why it was refused.
+    pub(super) problem: Option<String>,
+}
+
+/// How a field is filled in.
+pub(crate) enum Kind {
+    Line,
+    Number,
+    Lines,
+    /// One of these: value and label.
+    One(Vec<(String, String)>),
+    /// Ticked: `on`.
+    Tick,
+    /// Shown only: it names what is changed.
+    Fixed,
+}
+
+impl Field {
+    pub(super) fn new(name: &'static str, (label, hint): (&'static str, &'static str), kind: Kind) -> Self {
+        Self { name, label, hint, kind, value: String::new(), problem: None }
+    }
+
+    /// The same with a value.
+    pub(super) fn holding(self, value: impl Into<String>) -> Self {
+        Self { value: value.into(), ..self }
+    }
+
+    pub(super) fn is_ticked(&self) -> bool {
+        self.value == "on"
+    }
+
+    /// Whether there is a hint to fill it in by.
+    pub(super) fn has_hint(&self) -> bool {
+        !self.hint.is_empty() && !matches!(self.kind, Kind::Fixed)
+    }
+
+    /// What describes the field: its hint, its problem.
+    pub(super) fn described_by(&self) -> String {
+        let hint = self.has_hint().then(|| format!("hint-{}", self.name));
+        let problem = self.problem.is_some().then(|| format!("problem-{}", self.name));
+        hint.into_iter().chain(problem).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What was typed, without blanks around it; `None`: nothing.
+pub(super) fn typed(fields: &Fields, name: &str) -> Option<String> {
+    Some(fields.get(name).trim()).filter(|text| !text.is_empty()).map(str::to_owned)
+}
