@@ -188,7 +188,7 @@ async fn set(wiring: &Wiring, files: &[PathBuf], from: Option<Since>) -> Result<
         match from {
             Since::All if checked.overdue > 0 => println!("  {many} overdue: the next run sends them"),
             Since::Now if checked.overdue > 0 => {
-                println!("  {many} overdue: not sent, unless saved with --from all")
+                println!("  {many} overdue: not sent, unless saved with --from all");
             }
             _ => {}
         }
