@@ -29,6 +29,7 @@ mod stories {
     mod registry;
     mod relay;
     mod reminder_commands;
+    mod reminder_records;
     mod reminder_rules;
     mod reminder_runs;
     mod reminders;

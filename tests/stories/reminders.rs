@@ -6,7 +6,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::model::{Model, NamedRelation};
 use herald_jobs::periodic::{PeriodicJob, PeriodicName};
-use herald_jobs::reminder::ReminderRule;
 use herald_jobs::store;
 use herald_jobs::store::change::Expect;
 use herald_jobs::store::reminder_log::Logged;
@@ -113,6 +112,7 @@ impl Shop {
 }
 
 /// The rule with these fields instead.
+#[expect(clippy::needless_pass_by_value, reason = "callers make them on the spot")]
 pub(super) fn rule(fields: Value) -> Value {
     let mut rule = json!({"code": "PO", "model": "purchase_order", "initial": "submitted_at", "status": "status",
         "unchanged": ["submitted"], "interval": "3 days", "recipient": "approver", "message_type": "VIEW-NORMAL",
