@@ -21,10 +21,10 @@ use crate::support::herald::{Story, Workers, message};
 
 /// Answers as a program does that is often down: yes, no, nothing, busy.
 fn moody(number: usize) -> Option<&'static str> {
-    match ((number * 2_654_435_761) >> 7) % 5 {
-        0 | 1 => Some("200 OK"),
-        2 => Some("500 Internal Server Error"),
-        3 => Some("503 Service Unavailable\r\nretry-after: 90"),
+    match ((number * 2_654_435_761) >> 7) % 7 {
+        0..=3 => Some("200 OK"),
+        4 => Some("500 Internal Server Error"),
+        5 => Some("503 Service Unavailable\r\nretry-after: 90"),
         _ => None,
     }
 }
@@ -80,7 +80,13 @@ async fn c03d_a_receiver_that_fails_at_random_sees_each_answer_under_one_id() {
     let house = House::begin(moody, true).await;
     house.answer(20).await;
     eventually("all to be told", async || {
-        house.story.clock.advance(TimeDelta::minutes(3));
+        // Time passes for those that wait, not while one is told: claims would run out.
+        let busy = "select count(*) from herald.answer_event where state = 'sending' or state = 'pending' and next_attempt_at <= $1";
+        let busy: i64 =
+            sqlx::query_scalar(busy).bind(house.story.clock.now()).fetch_one(&house.story.pool).await.unwrap();
+        if busy == 0 {
+            house.story.clock.advance(TimeDelta::minutes(3));
+        }
         house.events(Some(EventState::Sent)).await.len() == 20
     })
     .await;
