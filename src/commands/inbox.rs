@@ -29,7 +29,9 @@ impl Inbox {
         let user = store::users::by_name(&wiring.pool, &name).await?;
         let user = user.with_context(|| format!("there is no user \"{name}\""))?;
         let counts = store::inbox::counts(&wiring.pool, user.id).await?;
-        println!("{} alerts, {} messages", counts.alerts, counts.messages);
+        let most = store::inbox::MOST_COUNTED;
+        let shown = |many: i64| if many > most { format!("{most}+") } else { many.to_string() };
+        println!("{} alerts, {} messages", shown(counts.alerts), shown(counts.messages));
         for alert in [true, false] {
             for message in store::inbox::pending(&wiring.pool, user.id, alert, None, MOST).await? {
                 let instance =

@@ -5,8 +5,9 @@
   const refresh = Number(shell.dataset.refresh) * 1000;
   const offline = shell.querySelector("[data-offline]");
   const tell = (name, detail) => document.dispatchEvent(new CustomEvent(`herald:${name}`, { detail }));
+  // A last event may come after the word that the network has gone.
   const told = (name) => (event) => {
-    offline.hidden = true;
+    if (navigator.onLine) offline.hidden = true;
     tell(name, JSON.parse(event.data));
   };
   let stream;
@@ -28,7 +29,7 @@
   function connect() {
     if (stream || document.hidden || !window.EventSource) return;
     stream = new EventSource("/live");
-    stream.addEventListener("open", () => { failures = 0; offline.hidden = true; });
+    stream.addEventListener("open", () => { failures = 0; if (navigator.onLine) offline.hidden = true; });
     stream.addEventListener("counts", told("counts"));
     stream.addEventListener("alert", told("alert"));
     stream.addEventListener("error", () => {
@@ -46,7 +47,7 @@
   }
   document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
   document.addEventListener("herald:shown", () => { look(); });
-  addEventListener("offline", () => { offline.hidden = false; });
+  addEventListener("offline", () => { offline.hidden = false; look(); });
   addEventListener("online", () => { look(); connect(); });
   addEventListener("pagehide", disconnect);
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
