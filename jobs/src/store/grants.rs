@@ -37,6 +37,7 @@ pub(super) async fn grant(
 }
 
 /// Lets `herald_reader` see which occurrences of reminders were sent. What is right already is left as it is.
+#[cfg(feature = "render")]
 pub(super) async fn grant_reminders(
     transaction: &mut Transaction<'_, Postgres>,
 ) -> Result<(), RegisterError> {
