@@ -4,6 +4,7 @@ use crate::support::eventually;
 use crate::support::herald::Story;
 
 #[path = "../../docs/examples/send.rs"]
+#[expect(unreachable_pub, reason = "it stands there as a program of its own")]
 mod example;
 
 #[tokio::test]
