@@ -10,6 +10,7 @@ mod example;
 #[tokio::test]
 async fn the_documented_program_sends_in_each_way() {
     let story = Story::begin().await;
+    let _catcher = story.mail_catcher().await;
     example::send(&story.database_url, &story.redis_url).await.unwrap();
     let workers = story.work().await;
     story.drain().await;

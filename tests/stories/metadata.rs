@@ -85,8 +85,10 @@ fn metadata() -> Vec<(PathBuf, Value)> {
 }
 
 fn files_below(dir: &Path, extension: &str) -> Vec<PathBuf> {
-    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|it| it == extension)).collect();
+    let (dirs, mut files): (Vec<_>, Vec<_>) =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).partition(|it| it.is_dir());
+    files.retain(|file| file.extension().is_some_and(|it| it == extension));
+    files.extend(dirs.iter().flat_map(|dir| files_below(dir, extension)));
     files.sort();
     files
 }

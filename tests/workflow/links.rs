@@ -191,7 +191,7 @@ async fn c03d_a_link_that_is_forged_expired_or_overtaken_says_so() {
         .execute(&world.pool)
         .await
         .unwrap();
-    assert!(press(&world, &third, &[]).await.body.contains("You do not receive messages here any more"));
+    assert!(press(&world, &third, &[]).await.body.contains("you do not receive messages here any more"));
     sqlx::query("update herald.app_user set active = true where username = 'ann'")
         .execute(&world.pool)
         .await
