@@ -199,7 +199,7 @@ async fn c03d_a_link_that_is_forged_expired_or_overtaken_says_so() {
     world.clock.advance(TimeDelta::days(15));
     let page = press(&world, &second, &[]).await;
     assert!(
-        page.status == StatusCode::GONE && page.body.contains("This link&#39;s time is over"),
+        page.status == StatusCode::GONE && page.body.contains("this link&#39;s time is over"),
         "{}",
         page.body
     );
