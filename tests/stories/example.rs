@@ -5,13 +5,13 @@ use crate::support::herald::Story;
 
 #[path = "../../docs/examples/send.rs"]
 #[expect(unreachable_pub, reason = "it stands there as a program of its own")]
-mod example;
+mod documented;
 
 #[tokio::test]
 async fn the_documented_program_sends_in_each_way() {
     let story = Story::begin().await;
     let _catcher = story.mail_catcher().await;
-    example::send(&story.database_url, &story.redis_url).await.unwrap();
+    documented::send(&story.database_url, &story.redis_url).await.unwrap();
     let workers = story.work().await;
     story.drain().await;
     let count = "select count(*) from herald.message where status = 'pending'";
