@@ -166,7 +166,8 @@ async fn tell(wiring: &Wiring, pages: SocketAddr, begun: Instant, until_first_me
         database = wiring.config.database.url,
         herald = std::env::current_exe()?.display(),
     );
-    let (going_on, deciding) = (story::go_on(&producer, &wiring.pool), story::follow_decisions(&wiring.pool));
+    let (going_on, deciding) =
+        (story::go_on(&producer, &wiring.pool, &wiring.clock), story::follow_decisions(&wiring.pool));
     tokio::try_join!(going_on, deciding).map(drop)
 }
 

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use chrono::TimeDelta;
+use herald_jobs::clock::Clock;
 use herald_jobs::store::answers::Answers;
 use herald_producers::{MessageId, NewMessage, Producer};
 use serde_json::Value;
@@ -21,13 +23,13 @@ pub(super) async fn first(producer: &Producer) -> Result<MessageId> {
 }
 
 /// One event after the other, until its future is dropped.
-pub(super) async fn go_on(producer: &Producer, pool: &PgPool) -> Result<()> {
+pub(super) async fn go_on(producer: &Producer, pool: &PgPool, clock: &Clock) -> Result<()> {
     for event in 0_usize.. {
         let (quick, slow) = PAUSE;
         tokio::time::sleep(if event < WARM_UP { quick } else { slow }).await;
         let happened = match event % 4 {
             0 => report(producer, pool).await,
-            1 => order(pool).await,
+            1 => order(pool, clock).await,
             2 => reminder(pool).await,
             _ => alert(producer).await,
         };
@@ -59,7 +61,7 @@ async fn report(producer: &Producer, pool: &PgPool) -> Result<()> {
 const LIMIT: i32 = 10_000;
 
 /// A purchase order over the limit asks its manager, in the transaction that submits it.
-async fn order(pool: &PgPool) -> Result<()> {
+async fn order(pool: &PgPool, clock: &Clock) -> Result<()> {
     sqlx::query(
         "with submitted as (
              insert into demo.purchase_order (customer, subject, amount, requester)
@@ -68,12 +70,13 @@ async fn order(pool: &PgPool) -> Result<()> {
              select id, herald.request_authorisation(
                  model => 'purchase_order', model_key => to_jsonb(id), requester => 'bob', approvers => '{\"path\": \"manager\"}',
                  message_type => 'PO-DECIDE', template => 'PO-AUTHORISE', answer_to => 'notify',
-                 due_at => now() + interval '2 days') as authorisation
+                 due_at => $2) as authorisation
              from submitted where amount > $1
          )
          insert into demo.asked select id, authorisation from asked",
     )
     .bind(LIMIT)
+    .bind(clock.now() + TimeDelta::days(2))
     .execute(pool)
     .await?;
     Ok(())
