@@ -17,7 +17,7 @@ demo: ## Build Herald and run it with a small demo company, on servers of its ow
 	@exec target/debug/herald demo $(ARGS)
 
 test: ## Run all the tests
-	@scripts/setup toolchain servers browser axe mail python schemathesis
+	@scripts/setup toolchain servers browser axe mail python schemathesis clock
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  cargo nextest run --locked --workspace; \
 	else \

@@ -11,7 +11,10 @@ mod chaos {
     mod postgres;
     mod producers;
     mod redis;
+    #[cfg(target_os = "linux")]
+    mod schedule;
     mod smtp;
     mod stage;
     mod workers;
+    mod workflow;
 }

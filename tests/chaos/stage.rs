@@ -40,7 +40,14 @@ impl Worker {
 
     /// Starts a `herald web` process, which is handled as a worker is.
     pub(crate) fn web(herald: &Herald, listen: SocketAddr) -> Self {
-        Self::start_part(herald, "web", &[("HERALD__WEB__LISTEN", &listen.to_string())])
+        Self::web_with(herald, listen, &[])
+    }
+
+    /// The same with further settings.
+    pub(crate) fn web_with(herald: &Herald, listen: SocketAddr, settings: &[(&str, &str)]) -> Self {
+        let listen = listen.to_string();
+        let settings: Vec<_> = settings.iter().copied().chain([("HERALD__WEB__LISTEN", &*listen)]).collect();
+        Self::start_part(herald, "web", &settings)
     }
 
     fn start_part(herald: &Herald, part: &str, settings: &[(&str, &str)]) -> Self {

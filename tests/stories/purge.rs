@@ -200,31 +200,6 @@ async fn purging_is_done_and_foretold_by_a_command() {
 }
 
 #[tokio::test]
-async fn c24_a_thousand_slots_that_two_processes_race_for_run_once_each() {
-    let story = Story::begin().await;
-    let (one, two) = (story.work().await, story.work().await);
-    let begin = story.clock.now().trunc_subsecs(0) - TimeDelta::seconds(2_000);
-    let push = async || {
-        for second in 0..1_000 {
-            let slot = begin + TimeDelta::seconds(second);
-            story.queues.periodic.push(&PeriodicJob { name: PeriodicName::Reminders, slot }).await.unwrap();
-        }
-    };
-    tokio::join!(push(), push());
-    story.drain().await;
-    let runs = "select count(*) from herald.periodic_run where finished_at is not null and succeeded";
-    assert_eq!(story.count(runs).await, 1_000);
-    // Each was pushed by both, and begun by one.
-    assert_eq!(
-        story.count("select count(distinct worker) from herald.periodic_run").await,
-        2,
-        "both took part"
-    );
-    one.stop().await;
-    two.stop().await;
-}
-
-#[tokio::test]
 async fn a_slot_that_is_yet_to_come_is_left_to_its_time() {
     let story = Story::begin().await;
     let workers = story.work().await;

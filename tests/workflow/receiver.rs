@@ -17,8 +17,17 @@ pub(super) struct Seen {
     pub(super) body: String,
 }
 
-/// What it answers to the request of this number.
-pub(super) type Answers = fn(usize) -> Option<&'static str>;
+/// What it does about a request.
+pub(super) enum Does {
+    Says(&'static str),
+    /// It closes the connection without a word.
+    HangsUp,
+    /// It keeps the connection, and never says anything.
+    Hangs,
+}
+
+/// What it does about the request of this number.
+pub(super) type Answers = fn(usize) -> Does;
 
 /// Listens on a port of its own.
 pub(super) struct Receiver {
@@ -27,7 +36,7 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    /// Starts one that answers so; `None`: it closes the connection without a word.
+    /// Starts one that answers so.
     pub(super) async fn start(answers: Answers) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/answers", listener.local_addr().unwrap());
@@ -78,7 +87,15 @@ async fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>, answers: Answers)
         });
         seen.len()
     };
-    let status = answers(number)?;
+    let status = match answers(number) {
+        Does::Says(status) => status,
+        Does::HangsUp => return None,
+        Does::Hangs => {
+            // Until the other side has had enough.
+            while stream.read_buf(&mut bytes).await.ok()? > 0 {}
+            return None;
+        }
+    };
     let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
     stream.write_all(answer.as_bytes()).await.ok()
 }

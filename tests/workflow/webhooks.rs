@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use herald_jobs::answer::Via;
@@ -15,17 +16,18 @@ use herald_workers::settings::Access;
 use ring::rand::SystemRandom;
 use serde_json::Value;
 
-use super::receiver::{Answers, Receiver};
-use crate::support::eventually;
+use super::receiver::{Answers, Does, Receiver};
 use crate::support::herald::{Story, Workers, message};
+use crate::support::{eventually, within};
 
-/// Answers as a program does that is often down: yes, no, nothing, busy.
-fn moody(number: usize) -> Option<&'static str> {
+/// Answers as a program does that is often down: yes, no, nothing, busy; and two times it hangs until its time is over.
+fn moody(number: usize) -> Does {
     match ((number * 2_654_435_761) >> 7) % 7 {
-        0..=3 => Some("200 OK"),
-        4 => Some("500 Internal Server Error"),
-        5 => Some("503 Service Unavailable\r\nretry-after: 90"),
-        _ => None,
+        _ if [3, 4].contains(&number) => Does::Hangs,
+        0..=3 => Does::Says("200 OK"),
+        4 => Does::Says("500 Internal Server Error"),
+        5 => Does::Says("503 Service Unavailable\r\nretry-after: 90"),
+        _ => Does::HangsUp,
     }
 }
 
@@ -79,7 +81,8 @@ impl House {
 async fn c03d_a_receiver_that_fails_at_random_sees_each_answer_under_one_id() {
     let house = House::begin(moody, true).await;
     house.answer(20).await;
-    eventually("all to be told", async || {
+    // Longer than a receiver may be silent, twice.
+    within(Duration::from_secs(100), "all to be told", async || {
         // Time passes for those that wait, not while one is told: claims would run out.
         let busy = "select count(*) from herald.answer_event where state = 'sending' or state = 'pending' and next_attempt_at <= $1";
         let busy: i64 =
@@ -112,13 +115,17 @@ async fn c03d_a_receiver_that_fails_at_random_sees_each_answer_under_one_id() {
         })
         .collect();
     assert_eq!(answered.len(), 20, "one event for each answer");
+    let timed_out =
+        "select count(*) from herald.answer_attempt where reply like 'The receiver did not answer in time%'";
+    assert_eq!(house.story.count(timed_out).await, 2, "it hung twice");
     house.workers.stop().await;
 }
 
 #[tokio::test]
 async fn c03d_a_receiver_that_wants_no_more_is_left_alone_until_somebody_replays() {
     let house =
-        House::begin(|number| Some(if number == 1 { "410 Gone" } else { "204 No Content" }), true).await;
+        House::begin(|number| Does::Says(if number == 1 { "410 Gone" } else { "204 No Content" }), true)
+            .await;
     house.answer(1).await;
     eventually("it to be given up", async || house.events(Some(EventState::Failed)).await.len() == 1).await;
     let id = house.events(None).await[0].id.to_string();
@@ -149,7 +156,7 @@ async fn c03d_a_receiver_that_wants_no_more_is_left_alone_until_somebody_replays
 
 #[tokio::test]
 async fn c03d_a_private_address_is_not_asked_unless_that_is_allowed() {
-    let house = House::begin(|_| Some("200 OK"), false).await;
+    let house = House::begin(|_| Does::Says("200 OK"), false).await;
     house.answer(1).await;
     eventually("it to be refused", async || {
         house.events(None).await[0].reason.as_deref() == Some("127.0.0.1 is a private address.")

@@ -1,10 +1,13 @@
 //! The schedule: apalis-cron ticks, and each tick pushes a job.
 //!
 //! Any number of processes may tick: they name the same slots, and the worker's row for a slot lets one run happen. The latest
-//! slot is pushed at start too, so that one which came while no process ran is made up for.
+//! slot is pushed at start too, so that one which came while no process ran is made up for, and whenever it has come without a tick:
+//! waiting goes by a clock that nobody sets, slots by one that may be set, or that went on while the machine slept.
 
 mod slots;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use apalis::prelude::{BoxDynError, Data, WorkerBuilder};
@@ -19,6 +22,9 @@ pub use slots::{Slots, SlotsError};
 
 /// How long to wait before ticking anew after a fault.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// For how long to wait at most before looking at the clock again.
+const LOOK: Duration = Duration::from_secs(15);
 
 /// When a periodic job is due.
 #[derive(Clone, Debug)]
@@ -51,44 +57,59 @@ pub async fn run(schedule: Schedule, stop: CancellationToken) {
 }
 
 async fn tick(queues: Queues, job: Periodic, stop: CancellationToken) {
-    let name = job.name;
-    push(&queues, name, job.slots.latest(Clock::system().now())).await;
+    let pushing = Pushing { queues, name: job.name, last: Arc::new(AtomicI64::new(i64::MIN)) };
     while !stop.is_cancelled() {
-        let worker = WorkerBuilder::new(format!("schedule-{name}"))
+        pushing.push(job.slots.latest(Clock::system().now())).await;
+        let worker = WorkerBuilder::new(format!("schedule-{}", job.name))
             .backend(CronScheduler::new(Due(job.slots.clone())))
-            .data(queues.clone())
-            .data(name)
+            .data(pushing.clone())
             .build(ticked);
         let stopping = stop.clone();
-        let stopped = async move {
-            stopping.cancelled().await;
+        let enough = async move {
+            // Either will do.
+            let _ = tokio::time::timeout(LOOK, stopping.cancelled()).await;
             Ok::<(), std::io::Error>(())
         };
         // A tick that came late, as after a laptop's sleep, is an error to apalis-cron that stays: begin anew.
-        if let Err(error) = worker.run_until(stopped).await {
-            tracing::warn!(job = %name, "The schedule stumbled and goes on: {error}");
-        }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(AGAIN) => {}
+        if let Err(error) = worker.run_until(enough).await {
+            tracing::warn!(job = %job.name, "The schedule stumbled and goes on: {error}");
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(AGAIN) => {}
+            }
         }
     }
 }
 
-async fn ticked(tick: Tick, queues: Data<Queues>, name: Data<PeriodicName>) -> Result<(), BoxDynError> {
+async fn ticked(tick: Tick, pushing: Data<Pushing>) -> Result<(), BoxDynError> {
     let slot =
         i64::try_from(tick.get_timestamp()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     if let Some(slot) = slot {
-        push(&queues, *name, slot).await;
+        pushing.push(slot).await;
     }
     Ok(())
 }
 
-/// A slot that cannot be pushed is made up for by the next one: periodic jobs do all that is due, not what their slot names.
-async fn push(queues: &Queues, name: PeriodicName, slot: DateTime<Utc>) {
-    match queues.periodic.push(&PeriodicJob { name, slot }).await {
-        Ok(()) => tracing::debug!(job = %name, "Pushed the slot of {slot}"),
-        Err(error) => tracing::warn!(job = %name, "Could not push the slot of {slot}: {error}"),
+/// Pushes the slots of one job, each once as they follow each other.
+#[derive(Clone)]
+struct Pushing {
+    queues: Queues,
+    name: PeriodicName,
+    /// The slot that was pushed last, in seconds since 1970.
+    last: Arc<AtomicI64>,
+}
+
+impl Pushing {
+    /// A slot that cannot be pushed is made up for by the next one: periodic jobs do all that is due, not what their slot names.
+    async fn push(&self, slot: DateTime<Utc>) {
+        let name = self.name;
+        if self.last.swap(slot.timestamp(), Ordering::Relaxed) == slot.timestamp() {
+            return;
+        }
+        match self.queues.periodic.push(&PeriodicJob { name, slot }).await {
+            Ok(()) => tracing::debug!(job = %name, "Pushed the slot of {slot}"),
+            Err(error) => tracing::warn!(job = %name, "Could not push the slot of {slot}: {error}"),
+        }
     }
 }
 
