@@ -65,6 +65,14 @@ const FRESH: Duration = Duration::from_secs(1);
 /// subqueries, which no plan turns into a join over the whole table.
 const PLANS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off";
 
+/// A view of the database as it stands now, for several reads that must agree with each other.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn snapshot(pool: &PgPool) -> Result<sqlx::PgTransaction<'static>, sqlx::Error> {
+    pool.begin_with("begin isolation level repeatable read, read only").await
+}
+
 /// Connections to Herald's database, made when they are needed: at most `size`, named `name` in `pg_stat_activity`.
 ///
 /// # Errors

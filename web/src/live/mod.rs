@@ -54,15 +54,18 @@ struct NewAlert {
 impl Snapshot {
     async fn read(pool: &PgPool, login: &Login) -> Result<Self, store::Error> {
         let user = login.user.id;
-        let counts = store::inbox::counts(pool, user).await?;
+        // All of one moment: a message that comes in between is told of once, and wholly.
+        let mut moment = store::snapshot(pool).await?;
+        let counts = store::inbox::counts(&mut *moment, user).await?;
         let alerts = if counts.alerts > 0 {
-            store::inbox::pending(pool, user, true, None, ALERTS).await?
+            store::inbox::pending(&mut *moment, user, true, None, ALERTS).await?
         } else {
             Vec::new()
         };
         let newest_alert = alerts.first().map(|alert| alert.id);
         let newest_message =
-            if counts.messages > 0 { store::inbox::newest(pool, user, false).await? } else { None };
+            if counts.messages > 0 { store::inbox::newest(&mut *moment, user, false).await? } else { None };
+        moment.commit().await?;
         let new = |alert: store::inbox::InboxMessage| {
             let sender = pages::sender(&alert);
             NewAlert { id: alert.id, subject: alert.subject, from: (login.words.alert_from)(&sender), sender }

@@ -76,7 +76,7 @@ pub struct Near {
 /// # Errors
 /// The database cannot be reached, or the role `herald_reader` is missing.
 pub async fn snapshot(reader: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let mut snapshot = reader.begin_with("begin isolation level repeatable read, read only").await?;
+    let mut snapshot = super::snapshot(reader).await?;
     let patience = format!("set local statement_timeout = {}", PATIENCE.as_millis());
     sqlx::raw_sql(AssertSqlSafe(patience)).execute(&mut *snapshot).await?;
     Ok(snapshot)
