@@ -7,6 +7,7 @@ mod support;
 mod browser {
     mod api;
     mod dashboard;
+    mod frame;
     mod keyboard;
     mod lists;
     mod look;

@@ -8,6 +8,7 @@
 #![doc = include_str!("../../docs/examples/send.rs")]
 //! ```
 
+mod accept;
 mod afterwards;
 pub mod bounce;
 pub mod directory;

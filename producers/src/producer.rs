@@ -4,32 +4,29 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use herald_jobs::attachment::{Attachment, Limits, Source};
 use herald_jobs::clock::Clock;
-use herald_jobs::group_commit::{Commit, GroupCommit, is_outage};
+use herald_jobs::group_commit::GroupCommit;
 use herald_jobs::id::{self, MessageId};
 use herald_jobs::message_type::{Lane, MessageType};
 use herald_jobs::queues::Queues;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::send::{MAX_KEY, NewMessage, Origin, RawSendJob, SendJob};
 use herald_jobs::store;
-use herald_jobs::store::outbox::{Accepted, Accepting, Key};
+use herald_jobs::store::outbox::{Accepting, Key};
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::SendError;
+use crate::accept::{Accept, GROUP, accept_with, refuse_stranger};
 use crate::directory::Directory;
 use crate::numbers::{self, Region};
 use crate::push::Pusher;
 
-/// Most sends in one accepting commit.
-const GROUP: usize = 500;
 /// How long an idempotency key is remembered.
 const KEY_LIFE: TimeDelta = TimeDelta::days(7);
 /// How long a keyed send waits for another's open transaction on the same key.
 const KEY_WAIT: &str = "set local lock_timeout = '2s'";
-/// How long the database may be away before an accept is refused.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Sends with files that are accepted at once: each takes a connection for itself.
 const WITH_FILES: usize = 4;
@@ -98,7 +95,7 @@ impl Producer {
         let pusher = |lane| Pusher::spawn(queues.send.lane(lane).retyped(), options.max_depth);
         let pushers = [pusher(Lane::Alert), pusher(Lane::Normal), pusher(Lane::Bulk)];
         let directory = Directory::new(pool.clone());
-        let accepting = GroupCommit::spawn(Accept { pool: pool.clone() }, GROUP);
+        let accepting = GroupCommit::spawn(Accept::new(pool.clone()), GROUP);
         let follow = directory.clone();
         let Options { attachments, region, .. } = options;
         let with_files = Semaphore::new(WITH_FILES);
@@ -428,67 +425,4 @@ fn check_key(key: &str) -> Result<(), Refusal> {
         ));
     }
     Ok(())
-}
-
-/// Accepts a send with its files and where its answer goes, which it must be together with.
-async fn accept_with(
-    transaction: &mut PgConnection,
-    accepting: Accepting,
-    files: &[Attachment],
-    answer_to: Option<&str>,
-) -> Result<(), SendError> {
-    let id = accepting.id;
-    let answers = store::outbox::accept(transaction, &[accepting]).await?;
-    answers.into_iter().try_for_each(refuse_stranger)?;
-    if let Some(answer_to) = answer_to
-        && !store::answers::route(transaction, id, answer_to).await?
-    {
-        let name = answer_to.split_once(':').map_or(answer_to, |(_, name)| name);
-        return Err(Refusal::new("answer_to", format!("there is no webhook \"{name}\"")).into());
-    }
-    Ok(store::attachments::insert(transaction, id, files).await?)
-}
-
-fn refuse_stranger(answer: Accepted) -> Result<(), SendError> {
-    match answer {
-        Accepted::Yes => Ok(()),
-        Accepted::NoRecipient => {
-            Err(Refusal::new("recipient", "there is no active user of this name").into())
-        }
-        Accepted::NoSender => Err(Refusal::new(
-            "sender",
-            "there is no user of this name; name a model together with sender_instance",
-        )
-        .into()),
-    }
-}
-
-/// Concurrent accepts share one commit.
-struct Accept {
-    pool: PgPool,
-}
-
-impl Accept {
-    async fn once(&self, items: &[Accepting]) -> Result<Vec<Accepted>, sqlx::Error> {
-        store::outbox::accept(&mut *self.pool.acquire().await?, items).await
-    }
-}
-
-impl Commit for Accept {
-    type Item = Accepting;
-    type Outcome = Accepted;
-
-    /// A lost answer to COMMIT is repeated with the same ids, which accepts each of them once.
-    async fn commit(&self, items: &[Accepting]) -> Result<Vec<Accepted>, sqlx::Error> {
-        let begun = std::time::Instant::now();
-        loop {
-            match self.once(items).await {
-                Err(error) if is_outage(&error) && begun.elapsed() < PATIENCE => {
-                    tracing::info!("Tries again to accept a group of {}: {error}", items.len());
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                answer => return answer,
-            }
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Requests for a decision.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use herald_jobs::authorisation::NewAuthorisation;
@@ -32,15 +32,14 @@ pub(crate) async fn request(
     headers: HeaderMap,
     JsonBody(request): JsonBody<NewAuthorisation>,
 ) -> Result<Response, Problem> {
-    let key = headers.get("idempotency-key").map(HeaderValue::to_str).transpose();
-    let key = key.map_err(|_| problem::bad_header("Idempotency-Key must be plain ASCII"))?;
+    let key = sending::key(&headers)?;
     sending::may_send(
         &token,
         "model",
         &request.model,
         request.message_type.as_deref().unwrap_or("REPLY-YESNO"),
     )?;
-    let producer = app.producer.on_behalf_of(&format!("token {}", token.prefix));
+    let producer = sending::producer(&app, &token);
     let asked = sending::within_rate(&app, &token, producer.request_authorisation(&request, key)).await?;
     let location = format!("/api/v1/authorisations/{}", asked.id);
     let body = Json(Asked { id: asked.id, status: "pending" });

@@ -44,8 +44,7 @@ pub(crate) async fn send(
     headers: HeaderMap,
     JsonBody(message): JsonBody<NewMessage>,
 ) -> Result<Response, Problem> {
-    let key = headers.get("idempotency-key").map(HeaderValue::to_str).transpose();
-    let key = key.map_err(|_| problem::bad_header("Idempotency-Key must be plain ASCII"))?;
+    let key = sending::key(&headers)?;
     let sent = sending::send(&app, &token, message, key).await?;
     let body = Json(Accepted::new(sent.id));
     let headers = [(header::LOCATION, sending::location(sent.id))];

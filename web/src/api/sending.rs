@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use axum::http::{HeaderMap, HeaderValue};
 use herald_jobs::store::access::ApiToken;
 use herald_producers::{MessageId, NewMessage, Producer, SendError, Sent};
 
@@ -29,6 +30,12 @@ pub(super) async fn send(
             if is_counted { settled(app, token, sent)? } else { sent? }
         }
     }
+}
+
+/// The key under which a request is carried out once, where it has one.
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let key = headers.get("idempotency-key").map(HeaderValue::to_str).transpose();
+    key.map_err(|_| problem::bad_header("Idempotency-Key must be plain ASCII"))
 }
 
 /// Makes the message one of the token's own: by the sender that the token says where it says none.

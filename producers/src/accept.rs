@@ -1,0 +1,85 @@
+//! Accepting: a send is committed to the outbox, alone with what belongs to it, or in a group with others.
+
+use std::time::{Duration, Instant};
+
+use herald_jobs::attachment::Attachment;
+use herald_jobs::group_commit::{Commit, is_outage};
+use herald_jobs::refusal::Refusal;
+use herald_jobs::store;
+use herald_jobs::store::outbox::{Accepted, Accepting};
+use sqlx::{PgConnection, PgPool};
+
+use crate::SendError;
+
+/// Most sends in one accepting commit.
+pub(crate) const GROUP: usize = 500;
+/// How long the database may be away before an accept is refused.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Accepts a send with its files and where its answer goes, which it must be together with.
+pub(crate) async fn accept_with(
+    transaction: &mut PgConnection,
+    accepting: Accepting,
+    files: &[Attachment],
+    answer_to: Option<&str>,
+) -> Result<(), SendError> {
+    let id = accepting.id;
+    let answers = store::outbox::accept(transaction, &[accepting]).await?;
+    answers.into_iter().try_for_each(refuse_stranger)?;
+    if let Some(answer_to) = answer_to
+        && !store::answers::route(transaction, id, answer_to).await?
+    {
+        let name = answer_to.split_once(':').map_or(answer_to, |(_, name)| name);
+        return Err(Refusal::new("answer_to", format!("there is no webhook \"{name}\"")).into());
+    }
+    Ok(store::attachments::insert(transaction, id, files).await?)
+}
+
+/// Why a send was not accepted.
+pub(crate) fn refuse_stranger(answer: Accepted) -> Result<(), SendError> {
+    match answer {
+        Accepted::Yes => Ok(()),
+        Accepted::NoRecipient => {
+            Err(Refusal::new("recipient", "there is no active user of this name").into())
+        }
+        Accepted::NoSender => Err(Refusal::new(
+            "sender",
+            "there is no user of this name; name a model together with sender_instance",
+        )
+        .into()),
+    }
+}
+
+/// Concurrent accepts share one commit.
+pub(crate) struct Accept {
+    pool: PgPool,
+}
+
+impl Accept {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    async fn once(&self, items: &[Accepting]) -> Result<Vec<Accepted>, sqlx::Error> {
+        store::outbox::accept(&mut *self.pool.acquire().await?, items).await
+    }
+}
+
+impl Commit for Accept {
+    type Item = Accepting;
+    type Outcome = Accepted;
+
+    /// A lost answer to COMMIT is repeated with the same ids, which accepts each of them once.
+    async fn commit(&self, items: &[Accepting]) -> Result<Vec<Accepted>, sqlx::Error> {
+        let begun = Instant::now();
+        loop {
+            match self.once(items).await {
+                Err(error) if is_outage(&error) && begun.elapsed() < PATIENCE => {
+                    tracing::info!("Tries again to accept a group of {}: {error}", items.len());
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
