@@ -81,7 +81,7 @@ pub(crate) async fn at_200_per_second(bench: &Bench, report: &mut Report) -> Res
     let worker = bench.worker().await?;
     bench.clean().await?;
     let pause = Duration::from_millis(5);
-    let (mut p50, mut p99, mut outbox) = (vec![], vec![], vec![]);
+    let (mut p50, mut p99, mut outbox, mut bare) = (vec![], vec![], vec![], vec![]);
     for round in 0..6 {
         let fast = measure(bench, (0, 800), pause, async |user| {
             producer.enqueue(message(user, "VIEW-NORMAL")).await?;
@@ -93,8 +93,10 @@ pub(crate) async fn at_200_per_second(bench: &Bench, report: &mut Report) -> Res
             Ok(())
         })
         .await?;
+        let floor = measure(bench, (0, 800), pause, async |user| insert_and_notify(bench, user).await).await?;
         // The first round warms up.
         if round > 0 {
+            bare.push(percentile(&floor, 0.5));
             p50.push(percentile(&fast, 0.5));
             p99.push(percentile(&fast, 0.99));
             outbox.push(percentile(&slow, 0.5));
@@ -104,6 +106,24 @@ pub(crate) async fn at_200_per_second(bench: &Bench, report: &mut Report) -> Res
     report.figure("latency_ms_p50", &p50);
     report.figure("latency_ms_p99", &p99);
     report.figure("outbox_latency_ms_p50", &outbox);
+    report.figure("bare_latency_ms_p50", &bare);
+    Ok(())
+}
+
+/// What one commit costs that puts a message into an inbox and tells of it, without any queue.
+async fn insert_and_notify(bench: &Bench, user: usize) -> Result<()> {
+    sqlx::query(
+        "with inserted as (
+             insert into herald.message (id, recipient_id, message_type, alert, required_action, complete_on, on_unknown, lane,
+                 subject, message_text, sender, sender_instance, created_at)
+             select $1, u.id, 'VIEW-NORMAL', false, 'view', 'click', 'retry_once', 'normal', 'Message', 'x', 'report', '7', now()
+             from herald.app_user as u where u.username = $2 returning recipient_id)
+         select pg_notify('herald_inbox', recipient_id::text) from inserted",
+    )
+    .bind(herald_jobs::id::new(bench.clock.now()))
+    .bind(format!("u{user}"))
+    .execute(&bench.pool)
+    .await?;
     Ok(())
 }
 
