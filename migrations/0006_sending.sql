@@ -14,9 +14,32 @@ $$;
 -- One fingerprint for one request, whichever way it came in: jsonb orders keys, nulls count as absent, a time is an instant.
 create function herald.request_hash(request jsonb) returns bytea language sql stable parallel safe as $$
     select sha256(convert_to((jsonb_strip_nulls(request)
-        || case when request->>'deliver_at' is null then '{}'
-                else jsonb_build_object('deliver_at', extract(epoch from (request->>'deliver_at')::timestamptz)) end)::text, 'UTF8'))
+        || coalesce((select jsonb_object_agg(field, extract(epoch from (request->>field)::timestamptz))
+                     from unnest(array['deliver_at', 'due_at']) field where request->>field is not null), '{}'))::text, 'UTF8'))
 $$;
+
+-- Takes a key for the request that `id` stands for: null. The same request again: its earlier id. What else it was used for is told.
+create function herald.claim_key(sender text, key text, request jsonb, id uuid, expires_at timestamptz) returns uuid
+language plpgsql as $$
+#variable_conflict use_variable
+declare
+    hash    bytea := herald.request_hash(request);
+    earlier herald.idempotency;
+begin
+    insert into herald.idempotency (sender, key, request_hash, message_id, expires_at) values (sender, key, hash, id, expires_at)
+        on conflict on constraint idempotency_pkey do nothing;
+    if found then
+        return null;
+    end if;
+    select * into earlier from herald.idempotency i where i.sender = sender and i.key = key;
+    if earlier.request_hash <> hash then
+        raise exception using message = format('idempotency_key: was used for another request, %s', earlier.message_id),
+            errcode = 'unique_violation', column = 'idempotency_key',
+            detail = 'The argument idempotency_key was refused, and nothing was sent.',
+            hint = 'A key stands for one request: use another for another.';
+    end if;
+    return earlier.message_id;
+end $$;
 
 create function herald.upsert_user(
     username     text,
@@ -119,7 +142,7 @@ declare
     element   jsonb;
     position  integer := 0;
     request   jsonb;
-    earlier   herald.idempotency;
+    earlier   uuid;
 begin
     recipient := lower(btrim(recipient));
     sender := btrim(sender);
@@ -264,18 +287,9 @@ begin
     end if;
 
     if idempotency_key is not null then
-        insert into herald.idempotency as i (sender, key, request_hash, message_id, expires_at)
-        values (sender, idempotency_key, herald.request_hash(request), id, now() + interval '7 days')
-        on conflict on constraint idempotency_pkey do nothing;
-        if not found then
-            select * into earlier from herald.idempotency i where i.sender = sender and i.key = idempotency_key;
-            if earlier.request_hash <> herald.request_hash(request) then
-                raise exception using message = format('idempotency_key: was used for another message, %s', earlier.message_id),
-                    errcode = 'unique_violation', column = 'idempotency_key',
-                    detail = 'The argument idempotency_key was refused, and nothing was sent.',
-                    hint = 'A key stands for one message: use another for another.';
-            end if;
-            return earlier.message_id;
+        earlier := herald.claim_key(sender, idempotency_key, request, id, now() + interval '7 days');
+        if earlier is not null then
+            return earlier;
         end if;
     end if;
 

@@ -86,6 +86,11 @@ create table herald.authorisation (
     decided_at timestamptz,
     -- Why it ended as it did, where no answer says it.
     reason     text,
+    -- Under which it was asked, by this model.
+    idempotency_key text,
+    -- How often a record could not be read, and when it is tried again.
+    tries      integer not null default 0,
+    retry_at   timestamptz,
     -- Through what it came in.
     sent_by    text not null,
     created_at timestamptz not null,
@@ -152,6 +157,7 @@ begin
     if not found then
         return;
     end if;
+    update herald.idempotency i set expires_at = now + interval '7 days' where i.sender = it.model and i.key = it.idempotency_key;
     with released as (
         update herald.approver p set state = 'released' where p.authorisation_id = id and p.state = 'asked' returning p.message_id
     )
@@ -279,12 +285,18 @@ declare
     name    text;
     asked   integer := 0;
     message uuid;
+    many    bigint;
+    most    constant integer := 500;
 begin
     select * into it from herald.authorisation a where a.id = id and a.status = 'pending' and a.to_ask is not null;
     if not found then
         return 0;
     end if;
     update herald.authorisation a set to_ask = null where a.id = id;
+    select count(*) into many from herald.app_user u where u.active and u.roles @> array[it.to_ask->>'role'];
+    if many + cardinality(found_by_path) > most then
+        perform herald.refuse('approvers', format('are more than %s', most));
+    end if;
     for name in
         select u.username from herald.app_user u
         where u.active and u.username <> it.requester
@@ -331,13 +343,22 @@ declare
     approving text[];
     offered   text[];
     message   jsonb;
-    earlier   herald.idempotency;
+    earlier   uuid;
     deferred  boolean;
 begin
     if coalesce(model, '') = '' or length(model) > 200 or model ~ '[[:cntrl:]]' then
         perform herald.refuse('model', 'must be 1 to 200 characters, none of them a control character');
     end if;
     perform herald.check_sender(model);
+    if length(idempotency_key) not between 1 and 255 or idempotency_key ~ '[[:cntrl:]]' then
+        perform herald.refuse('idempotency_key', 'must be 1 to 255 characters, none of them a control character');
+    elsif idempotency_key is not null then
+        -- Before all else: what was right once is answered as before, whoever has left since. The key is kept while an answer is waited for.
+        earlier := herald.claim_key(model, idempotency_key, request, id, 'infinity');
+        if earlier is not null then
+            return earlier;
+        end if;
+    end if;
     if request->'model_key' is null or exists (
         select from jsonb_array_elements(case when jsonb_typeof(request->'model_key') = 'array' then request->'model_key'
                                               else jsonb_build_array(request->'model_key') end) part
@@ -359,9 +380,6 @@ begin
     elsif (at_end = 'ask') <> (request->'then_ask' is not null) then
         perform herald.refuse('then_ask', case when at_end = 'ask' then 'is needed with on_timeout ask'
                                                else 'is only of use with on_timeout ask' end);
-    elsif idempotency_key is not null
-          and (length(idempotency_key) not between 1 and 255 or idempotency_key ~ '[[:cntrl:]]') then
-        perform herald.refuse('idempotency_key', 'must be 1 to 255 characters, none of them a control character');
     end if;
     perform herald.check_approvers('approvers', coalesce(request->'approvers', '{}'), model, requester);
     if at_end = 'ask' then
@@ -383,30 +401,14 @@ begin
     end if;
     perform herald.check_answer_to(request->>'answer_to', kind.code, kind.required_action);
 
-    if idempotency_key is not null then
-        insert into herald.idempotency as i (sender, key, request_hash, message_id, expires_at)
-        values (model, idempotency_key, herald.request_hash(request), id, now + interval '7 days')
-        on conflict on constraint idempotency_pkey do nothing;
-        if not found then
-            select * into earlier from herald.idempotency i where i.sender = model and i.key = idempotency_key;
-            if earlier.request_hash <> herald.request_hash(request) then
-                raise exception using message = format('idempotency_key: was used for another request, %s', earlier.message_id),
-                    errcode = 'unique_violation', column = 'idempotency_key',
-                    detail = 'The argument idempotency_key was refused, and nothing was asked.',
-                    hint = 'A key stands for one request: use another for another.';
-            end if;
-            return earlier.message_id;
-        end if;
-    end if;
-
     message := jsonb_strip_nulls(jsonb_build_object('message_type', kind.code, 'message_text', request->'message_text',
         'external_message', request->'external_message', 'subject', request->'subject', 'template', request->'template',
         'action_parameters', request->'action_parameters'));
     deferred := coalesce(request->'approvers' ? 'path', false);
     insert into herald.authorisation (id, model, model_key, requester, mode, message, approving, to_ask, due_at, patience, on_timeout,
-                                      then_ask, answer_to, sent_by, created_at)
+                                      then_ask, answer_to, idempotency_key, sent_by, created_at)
     values (id, model, request->'model_key', requester, mode, message, approving, request->'approvers', due_at, due_at - now,
-            at_end, request->'then_ask', request->>'answer_to', sent_by, now);
+            at_end, request->'then_ask', request->>'answer_to', idempotency_key, sent_by, now);
     if not deferred then
         perform herald.ask_next(id, '{}', now);
         return id;
@@ -456,6 +458,25 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
         idempotency_key, 'role ' || session_user, clock_timestamp())
 $$;
 
+-- Refuses an authorisation that is not the caller's as if there were none.
+create function herald.check_authorisation(authorisation_id uuid) returns void
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    model text;
+begin
+    select a.model into model from herald.authorisation a where a.id = authorisation_id;
+    if found then
+        begin
+            perform herald.check_sender(model);
+            return;
+        exception when insufficient_privilege then
+            null;
+        end;
+    end if;
+    perform herald.refuse('authorisation_id', format('there is no authorisation %s', coalesce(authorisation_id::text, '')));
+end $$;
+
 -- Withdraws a request for a decision. True: it is withdrawn now; false: it was before.
 create function herald.withdraw_authorisation(authorisation_id uuid, reason text default null) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -467,17 +488,9 @@ begin
     if length(why) > 500 or why ~ '[[:cntrl:]]' then
         perform herald.refuse('reason', 'must be one line of at most 500 characters');
     end if;
+    perform herald.check_authorisation(authorisation_id);
     select * into it from herald.authorisation a where a.id = authorisation_id for update;
-    if found then
-        begin
-            perform herald.check_sender(it.model);
-        exception when insufficient_privilege then
-            it := null;
-        end;
-    end if;
-    if it.id is null then
-        perform herald.refuse('authorisation_id', format('there is no authorisation %s', coalesce(authorisation_id::text, '')));
-    elsif it.status = 'withdrawn' then
+    if it.status = 'withdrawn' then
         return false;
     elsif it.status <> 'pending' then
         raise exception using message = format('authorisation_id: it was %s', it.status),
@@ -541,7 +554,7 @@ declare
 begin
     select * into it from herald.authorisation a where a.id = id;
     if found then
-        perform herald.check_sender(it.model);
+        perform herald.check_authorisation(id);
         return jsonb_build_object('status', it.status, 'reply_value', it.reply_value, 'answered_by', it.decided_by,
                                   'answered_at', it.decided_at, 'reason', it.reason);
     end if;
@@ -580,8 +593,11 @@ begin
         if not it.then_ask ? 'path' then
             begin
                 perform herald.ask_next(it.id, '{}', now);
-            exception when others then
-                perform herald.decide(it.id, 'failed', null, null, left(sqlerrm, 500), now);
+            exception
+                when transaction_rollback or insufficient_resources or operator_intervention or lock_not_available then
+                    raise;
+                when others then
+                    perform herald.decide(it.id, 'failed', null, null, left(sqlerrm, 500), now);
             end;
         end if;
     end loop;

@@ -25,9 +25,13 @@ create table herald.event (
     -- The row before and after. json, not jsonb: it takes whatever the row holds, and costs least.
     old        json,
     new        json,
+    -- How often it could not be read or sent for a passing reason, and when it is tried again.
+    tries      integer not null default 0,
+    retry_at   timestamptz,
     handled_at timestamptz,
-    -- What became of it.
-    result     text
+    -- What became of it, and the rules that have sent something: a replay leaves those out.
+    result     text,
+    sent_by    text[] not null default '{}'
 );
 create index event_waiting on herald.event (id) where handled_at is null;
 create index event_of_watch on herald.event (watch_id, id);
@@ -43,22 +47,29 @@ create table herald.event_rule (
 );
 create index event_rule_of_watch on herald.event_rule (watch_id);
 
--- All that the host's transaction pays for: one insert for each event. It has the rights of its owner, so that who changes the table
--- needs none here.
+-- All that the host's transaction pays for: one insert for each event, by two triggers that run one after the other. The first makes
+-- JSON of the row, with the rights of whoever changes it: a type of the host's may bring code of its own. The second has the rights of
+-- its owner, so that who changes the table needs none here.
+create function herald.read_event() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform set_config('herald.old', case when tg_op = 'INSERT' then '' else row_to_json(old)::text end, true),
+            set_config('herald.new', case when tg_op = 'DELETE' then '' else row_to_json(new)::text end, true);
+    return null;
+end $$;
 create function herald.record_event() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     insert into herald.event (watch_id, old, new)
-    values (tg_argv[0]::bigint, case when tg_op <> 'INSERT' then row_to_json(old) end,
-            case when tg_op <> 'DELETE' then row_to_json(new) end);
+    values (tg_argv[0]::bigint, nullif(current_setting('herald.old'), '')::json, nullif(current_setting('herald.new'), '')::json);
     return null;
 end $$;
 
--- The trigger of a watch, as its table's owner would make it.
-create function herald.watch_statement(watch herald.event_watch) returns text
+-- The triggers of a watch, as its table's owner would make them. They fire in the order of their names.
+create function herald.watch_statements(watch herald.event_watch) returns setof text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select format('create trigger %I after %s on %I.%I for each row %s execute function herald.record_event(%L)',
-        'herald_watch_' || watch.id, watch.operation, watch.table_schema, watch.table_name,
+    select format('create or replace trigger %I after %s on %I.%I for each row %s execute function herald.%I(%L)',
+        format('herald_watch_%s_%s', watch.id, step.name), watch.operation, watch.table_schema, watch.table_name,
         case
             -- Compared as they are stored: some types know no equality.
             when watch.value is not null then
@@ -66,7 +77,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             when watch.column_name is not null then format('when (pg_catalog.record_image_ne(row(old.%1$I), row(new.%1$I)))', watch.column_name)
             when watch.operation = 'update' then 'when (pg_catalog.record_image_ne(old, new))'
             else ''
-        end, watch.id)
+        end, step.function, watch.id)
+    from (values ('read', 'read_event'), ('record', 'record_event')) as step (name, function)
 $$;
 
 -- Watches a table, and says by which id. The same again is the same watch.
@@ -75,6 +87,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     it      herald.event_watch;
+    step    text;
     in_here text;
     name    text;
     kind    text;
@@ -93,12 +106,19 @@ begin
         values (in_here, name, operation, column_name, value)
         on conflict do nothing returning w.* into it;
     if not found then
-        return (select w.id from herald.event_watch w
-                where w.table_schema = in_here and w.table_name = name and w.operation = operation
-                  and w.column_name is not distinct from column_name and w.value is not distinct from value);
+        select * into it from herald.event_watch w
+            where w.table_schema = in_here and w.table_name = name and w.operation = operation
+              and w.column_name is not distinct from column_name and w.value is not distinct from value;
+        -- A table that was made anew has lost them.
+        if (select count(*) = 2 from pg_trigger t
+            where t.tgrelid = watched and t.tgname like format('herald\_watch\_%s\_re%%', it.id)) then
+            return it.id;
+        end if;
     end if;
     begin
-        execute herald.watch_statement(it);
+        for step in select herald.watch_statements(it) loop
+            execute step;
+        end loop;
     exception when insufficient_privilege then
         raise exception using message = format('table: this user may not put a trigger on %s', watched), column = 'table',
             errcode = 'invalid_parameter_value', hint = 'Let its owner run: grant trigger on ' || watched || ' to ' || current_user;
@@ -111,21 +131,27 @@ create function herald.unwatch(watch_id bigint) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    it herald.event_watch;
+    it   herald.event_watch;
+    name text;
+    tab  regclass;
 begin
     delete from herald.event_watch w where w.id = watch_id returning w.* into it;
     if not found then
         return false;
     end if;
-    if to_regclass(format('%I.%I', it.table_schema, it.table_name)) is not null then
+    -- By their names: the table may have another one by now.
+    for name, tab in
+        select t.tgname, t.tgrelid from pg_trigger t
+        where t.tgname in (format('herald_watch_%s_read', it.id), format('herald_watch_%s_record', it.id)) and not t.tgisinternal
+          and t.tgparentid = 0
+    loop
         begin
-            execute format('drop trigger if exists %I on %I.%I', 'herald_watch_' || it.id, it.table_schema, it.table_name);
+            execute format('drop trigger %I on %s', name, tab);
         exception when insufficient_privilege then
             raise exception using column = 'table', errcode = 'invalid_parameter_value',
-                message = format('table: only the owner of %I.%I may drop its triggers; let the owner run: drop trigger %I on %I.%I',
-                                 it.table_schema, it.table_name, 'herald_watch_' || it.id, it.table_schema, it.table_name);
+                message = format('table: only the owner of %s may drop its triggers; let the owner run: drop trigger %I on %s', tab, name, tab);
         end;
-    end if;
+    end loop;
     return true;
 end $$;
 

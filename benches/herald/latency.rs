@@ -93,7 +93,8 @@ pub(crate) async fn at_200_per_second(bench: &Bench, report: &mut Report) -> Res
             Ok(())
         })
         .await?;
-        let floor = measure(bench, (0, 800), pause, async |user| insert_and_notify(bench, user).await).await?;
+        let floor =
+            measure(bench, (0, 800), pause, async |user| insert_and_notify(bench, user).await).await?;
         // The first round warms up.
         if round > 0 {
             bare.push(percentile(&floor, 0.5));

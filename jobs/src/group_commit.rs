@@ -122,6 +122,12 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether `error` may be gone in a while: an outage, or a deadlock, a conflict or a lock that others hold.
+pub fn is_passing(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    is_outage(error) || code.is_some_and(|code| matches!(&*code, "40001" | "40P01" | "55P03"))
+}
+
 enum Fate {
     Repeat,
     Refused,

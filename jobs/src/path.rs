@@ -1,7 +1,5 @@
 //! Values at a path on a record, such as who is to be asked: `customer.account_manager`.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Map, Value};
 use sqlx::PgPool;
 
@@ -10,16 +8,13 @@ use crate::store;
 use crate::store::instances::{InstanceQuery, Loaded};
 use crate::template::{OWN_TEXT, Used};
 
-/// How long one record may be looked for.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Why a path led nowhere.
 #[derive(Debug, thiserror::Error)]
 pub enum PathError {
     /// It cannot be followed, or not from this record.
     #[error("{0}")]
     Problem(String),
-    /// The database cannot be reached.
+    /// The database cannot be reached, or the record cannot be read right now.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
@@ -45,11 +40,10 @@ pub async fn follow(
     let query = InstanceQuery::new(&catalogue, model, &selection);
     let query = query.ok_or_else(|| PathError::Problem(format!("{model} cannot be read by its key")))?;
     let key = query.key(key).map_err(|problem| PathError::Problem(format!("model_key: {problem}")))?;
-    match query.load(reader, &[key], Instant::now() + PATIENCE).await?.pop() {
-        Some(Loaded::Found(record)) => Ok(paths.iter().map(|names| texts(&record, names)).collect()),
-        Some(Loaded::Failed(why)) => Err(PathError::Problem(why)),
-        Some(Loaded::NotTried) => Err(PathError::Problem("there was no time to read the record".to_owned())),
-        Some(Loaded::Missing) | None => Err(PathError::Problem("there is no such record".to_owned())),
+    match query.load_one(reader, key).await? {
+        Loaded::Found(record) => Ok(paths.iter().map(|names| texts(&record, names)).collect()),
+        Loaded::Failed(why) => Err(PathError::Problem(why)),
+        Loaded::Missing | Loaded::NotTried => Err(PathError::Problem("there is no such record".to_owned())),
     }
 }
 

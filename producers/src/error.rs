@@ -10,7 +10,7 @@ pub enum SendError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The idempotency key stands for another request, which was accepted as this message.
-    #[error("idempotency_key: was used for another message, {0}")]
+    #[error("idempotency_key: was used for another request, {0}")]
     KeyTaken(MessageId),
     /// A send with this idempotency key is under way elsewhere and has not ended within two seconds.
     #[error("idempotency_key: another send with this key is under way; try again")]

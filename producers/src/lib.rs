@@ -11,6 +11,7 @@
 mod accept;
 mod afterwards;
 pub mod bounce;
+mod contacts;
 pub mod directory;
 mod error;
 pub mod numbers;

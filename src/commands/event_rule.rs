@@ -8,6 +8,7 @@ use herald_jobs::event_rule::{EventRule, Plan, Surroundings, plan};
 use herald_jobs::send::NewMessage;
 use herald_jobs::store;
 use herald_jobs::store::events;
+use herald_producers::Producer;
 
 use crate::commands::{ACTOR, connect, gone, one_line, print_json};
 use crate::config::Config;
@@ -32,6 +33,11 @@ pub enum Rule {
     Remove {
         /// Which.
         code: String,
+    },
+    /// Lets the rules see an event once more, but for those that have sent something for it.
+    Replay {
+        /// The event, as `dry-run` shows it.
+        event: i64,
     },
     /// Says what a rule would have made of the last events. Nothing is sent.
     DryRun {
@@ -81,6 +87,13 @@ impl Rule {
                 store::audit::record(&mut *transaction, ACTOR, "event rule remove", &code).await?;
                 transaction.commit().await?;
             }
+            Self::Replay { event } => {
+                let mut transaction = pool.begin().await?;
+                let replayed = events::replay(&mut *transaction, event).await?;
+                anyhow::ensure!(replayed, "event: there is no event {event} that was handled");
+                store::audit::record(&mut *transaction, ACTOR, "event replay", &event.to_string()).await?;
+                transaction.commit().await?;
+            }
             Self::DryRun { rule, last } => dry_run(&wiring, &rule, last).await?,
         }
         Ok(())
@@ -120,19 +133,23 @@ async fn dry_run(wiring: &Wiring, rule: &str, last: i64) -> Result<()> {
     let reader = store::catalogue::reader(&wiring.config.database.url, "models", 2)?;
     let catalogue = store::catalogue::read(&wiring.pool, &reader).await?;
     let around = Surroundings { pool: &wiring.pool, reader: &reader, catalogue: &catalogue };
+    let producer = wiring.producer();
     for event in events::last(&wiring.pool, Some(rule.watch), last).await? {
         let said = match plan(&rule, &event.happened, &around).await? {
             Plan::Not => "no message: the condition does not hold".to_owned(),
             Plan::Cannot(problem) => format!("no message: {}", one_line(&problem)),
-            Plan::Send(messages) => messages.iter().map(told).collect::<Vec<_>>().join("; "),
+            Plan::Send(messages) => {
+                messages.into_iter().map(|it| told(&producer, it)).collect::<Vec<_>>().join("; ")
+            }
         };
         println!("{}  {}  {said}", event.happened.id, event.at.format("%Y-%m-%d %H:%M:%SZ"));
     }
     Ok(())
 }
 
-fn told(message: &NewMessage) -> String {
-    let contacts: Vec<&str> = message.recipients.iter().map(|it| it.contact_reference.as_str()).collect();
+fn told(producer: &Producer, message: NewMessage) -> String {
+    let (contacts, _) = producer.usable_contacts(message.recipients);
+    let contacts: Vec<&str> = contacts.iter().map(|it| it.contact_reference.as_str()).collect();
     let copies =
         if contacts.is_empty() { String::new() } else { format!(", copies to {}", contacts.join(", ")) };
     one_line(&format!("{} to {}{copies}", message.message_type, message.recipient))

@@ -1,8 +1,10 @@
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use apalis::prelude::{WorkerBuilder, WorkerBuilderExt};
+use futures::FutureExt as _;
 use herald_jobs::address::Channel;
 use herald_jobs::message_type::Lane;
 use herald_producers::Producer;
@@ -145,32 +147,30 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
         attachments: options.attachments.clone(),
     };
     let producer = Producer::new(pool.clone(), queues.clone(), clock.clone(), producer_options);
-    let data =
-        PeriodicContext { reminders: Reminders::new(producer, reader.clone()), context: context.clone() };
+    let data = PeriodicContext {
+        reminders: Reminders::new(producer.clone(), reader.clone()),
+        context: context.clone(),
+    };
     employ!(crew, queues.periodic, worker, two, data, periodic);
 
     let relay = Relay::new(pool.clone(), queues.clone(), clock, options.max_depth);
-    let relay = tokio::spawn(relay.run(crew.stop.clone()));
+    let stop = crew.stop.clone();
+    crew.help("relay", relay.run(stop.clone()));
     let follow = tokio::spawn(async move { directory.follow().await });
     let alert_follow = alerts.handle().spawn(async move { alert_directory.follow().await });
 
-    let workflow = workflow::start(&context, &crew.stop)
+    let tasks = workflow::tasks(&context, producer, &stop)
         .map_err(|error| WorkerDied { name: "of answers".into(), reason: error })?;
+    for (name, task) in tasks {
+        crew.help(name, task);
+    }
 
     let ended = crew.watch(options.grace).await;
-    if let Err(reason) = workflow.ended(options.grace).await
-        && ended.is_ok()
-    {
-        return Err(WorkerDied { name: "of answers".into(), reason });
-    }
     for sender in senders {
         sender.close().await;
     }
     follow.abort();
     alert_follow.abort();
-    if relay.await.is_err() && ended.is_ok() {
-        return Err(WorkerDied { name: "relay".into(), reason: "it panicked".into() });
-    }
     ended
 }
 
@@ -215,6 +215,19 @@ impl Crew {
             (name, end.map_or_else(|error| error.to_string(), |()| "it ended".to_owned()))
         };
         self.tasks.spawn_on(work, &self.place);
+    }
+
+    /// Employs what serves no queue, and ends when it is told to stop.
+    fn help(&mut self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
+        let name = name.to_owned();
+        let work = AssertUnwindSafe(task).catch_unwind();
+        self.tasks.spawn_on(
+            async move {
+                let end = work.await;
+                (name, end.map_or_else(|_| "it panicked".to_owned(), |()| "it ended".to_owned()))
+            },
+            &self.place,
+        );
     }
 
     /// Waits for the order to stop, or for a worker that ends without it; then for all to end, no longer than `grace`.

@@ -8,6 +8,7 @@ use crate::address::Username;
 use crate::model::{Catalogue, Table};
 use crate::path::{self, PathError};
 use crate::send::{NewContact, NewMessage};
+use crate::store;
 
 /// A row, where there is one.
 type Row = Option<Map<String, Value>>;
@@ -97,9 +98,16 @@ async fn messages(
         .collect();
     names.sort();
     names.dedup();
+    let users = store::users::by_names(around.pool, &names).await?;
+    names.retain(|name| users.iter().any(|user| user.active && user.username == *name));
     if names.is_empty() {
-        let path = rule.recipient_path.as_deref().unwrap_or_default();
-        return cannot(format!("recipient_path: {path} leads to no username"));
+        return cannot(match (&rule.recipient, &rule.recipient_path) {
+            (Some(name), _) => format!("recipient: {name} is no active user"),
+            (None, path) => {
+                let path = path.as_deref().unwrap_or_default();
+                format!("recipient_path: {path} leads to no active user")
+            }
+        });
     }
     let mut contacts = Vec::new();
     for contact in &rule.contacts {

@@ -41,7 +41,11 @@ pub struct ClaimedEvent {
     pub created_at: DateTime<Utc>,
 }
 
-/// Claims events that are due, and those whose claims fell silent: at most `limit`, until `lease_until`.
+/// Most events that one claim takes for one target.
+pub const PER_TARGET: i64 = 4;
+
+/// Claims events that are due, and those whose claims fell silent: at most `limit`, until `lease_until`. None for `busy` targets, and a
+/// few at once for each other, so that one that hangs holds up no other.
 ///
 /// # Errors
 /// The database cannot be reached.
@@ -51,21 +55,30 @@ pub async fn claim(
     now: DateTime<Utc>,
     lease_until: DateTime<Utc>,
     limit: i64,
+    busy: &[String],
 ) -> Result<Vec<ClaimedEvent>, sqlx::Error> {
     sqlx::query_as!(
         ClaimedEvent,
         r#"update herald.answer_event e
            set state = 'sending', lease_token = $1, lease_until = $3, attempts = attempts + 1
-           where id = any(
-               array(select id from herald.answer_event where state = 'pending' and next_attempt_at <= $2
-                     order by next_attempt_at limit $4 for update skip locked)
-               || array(select id from herald.answer_event where state = 'sending' and lease_until < $2
-                        limit $4 for update skip locked))
+           where id = any((
+               array(select id from herald.answer_event where state = 'sending' and lease_until < $2 and answer_to <> all($5)
+                     limit $4 for update skip locked)
+               || array(select id from herald.answer_event where state = 'pending' and id = any(array(
+                            select id from (
+                                select id, next_attempt_at, row_number() over (partition by answer_to order by next_attempt_at) as place
+                                from (select id, answer_to, next_attempt_at from herald.answer_event
+                                      where state = 'pending' and next_attempt_at <= $2 and answer_to <> all($5)
+                                      order by next_attempt_at limit 500) as due) as placed
+                            where place <= $6 order by next_attempt_at limit $4))
+                        for update skip locked))[1:$4::int])
            returning id, lease_token as "lease_token!", answer_to as "answer_to!", payload::text as "payload!", attempts, created_at"#,
         token,
         now,
         lease_until,
-        limit
+        limit,
+        busy,
+        PER_TARGET
     )
     .fetch_all(executor)
     .await

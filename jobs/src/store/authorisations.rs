@@ -187,23 +187,30 @@ pub struct ToAsk {
     pub model_key: Value,
     /// The path.
     pub path: String,
+    /// How often its record could not be read.
+    pub tries: i32,
 }
 
 /// One that waits for its path to be followed, locked until the transaction ends.
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn to_ask(transaction: &mut PgConnection) -> Result<Option<ToAsk>, sqlx::Error> {
+pub async fn to_ask(
+    transaction: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> Result<Option<ToAsk>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"select id, model, model_key, to_ask as "to_ask!" from herald.authorisation
-           where status = 'pending' and to_ask is not null order by created_at limit 1 for update skip locked"#
+        r#"select id, model, model_key, to_ask as "to_ask!", tries from herald.authorisation
+           where status = 'pending' and to_ask is not null and (retry_at is null or retry_at <= $1)
+           order by created_at limit 1 for update skip locked"#,
+        now
     )
     .fetch_optional(transaction)
     .await?;
     Ok(row.map(|row| {
         let approvers: Approvers = serde_json::from_value(row.to_ask).unwrap_or_default();
         let path = approvers.path.unwrap_or_default();
-        ToAsk { id: row.id, model: row.model, model_key: row.model_key, path }
+        ToAsk { id: row.id, model: row.model, model_key: row.model_key, path, tries: row.tries }
     }))
 }
 
@@ -220,6 +227,25 @@ pub async fn ask_next(
     sqlx::query_scalar!(r#"select herald.ask_next($1, $2, $3) as "asked!""#, id, found, now)
         .fetch_one(executor)
         .await
+}
+
+/// Leaves an authorisation until `retry_at`: its record cannot be read right now.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn postpone(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    retry_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update herald.authorisation set tries = tries + 1, retry_at = $2 where id = $1 and to_ask is not null",
+        id,
+        retry_at
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
 }
 
 /// Ends an authorisation that nobody can be asked for, and says why.

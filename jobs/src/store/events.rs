@@ -82,9 +82,9 @@ fn refused(error: sqlx::Error) -> WatchError {
 pub async fn watches(executor: impl PgExecutor<'_>) -> Result<Vec<Watch>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select w.id, w.table_schema, w.table_name, w.operation, w.column_name, w.value,
-                  exists (select from pg_catalog.pg_trigger t
-                          where t.tgrelid = to_regclass(format('%I.%I', w.table_schema, w.table_name))
-                            and t.tgname = 'herald_watch_' || w.id and t.tgenabled <> 'D') as "has_trigger!"
+                  (select count(*) = 2 from pg_catalog.pg_trigger t
+                   where t.tgrelid = to_regclass(format('%I.%I', w.table_schema, w.table_name)) and t.tgenabled <> 'D'
+                     and t.tgname in (format('herald_watch_%s_read', w.id), format('herald_watch_%s_record', w.id))) as "has_trigger!"
            from herald.event_watch w order by w.id"#
     )
     .fetch_all(executor)
@@ -145,17 +145,21 @@ pub async fn remove_rule(connection: &mut PgConnection, code: &str) -> Result<bo
 /// All rules, by code; with `watch` those that are on and read it.
 ///
 /// # Errors
-/// The database cannot be reached.
+/// The database cannot be reached, or a rule is of a later version.
 pub async fn rules(executor: impl PgExecutor<'_>, watch: Option<i64>) -> Result<Vec<EventRule>, sqlx::Error> {
-    let rules = sqlx::query_scalar!(
-        "select rule from herald.event_rule where $1::int8 is null or (watch_id = $1 and enabled) order by code",
+    let rules = sqlx::query!(
+        "select code, rule from herald.event_rule where $1::int8 is null or (watch_id = $1 and enabled) order by code",
         watch
     )
     .fetch_all(executor)
     .await?;
     rules
         .into_iter()
-        .map(|rule| serde_json::from_value(rule).map_err(|error| sqlx::Error::Decode(Box::new(error))))
+        .map(|row| {
+            let unreadable =
+                |error| sqlx::Error::Decode(format!("the event rule {}: {error}", row.code).into());
+            serde_json::from_value(row.rule).map_err(unreadable)
+        })
         .collect()
 }
 
@@ -170,42 +174,54 @@ pub struct Event {
     pub happened: Happened,
     /// What became of it; `None`: it waits.
     pub result: Option<String>,
+    /// How often it could not be handled for a passing reason.
+    pub tries: i32,
+    /// The rules that have sent something for it.
+    pub sent_by: Vec<String>,
+    /// Its row holds what is no JSON to us, such as half a surrogate.
+    pub is_unreadable: bool,
 }
 
 /// One row of an event.
 macro_rules! event {
-    ($row:expr) => {
+    ($row:expr) => {{
+        let (old, new) = (row_of($row.old), row_of($row.new));
         Event {
             watch: $row.watch_id,
             at: $row.at,
+            result: $row.result,
+            tries: $row.tries,
+            sent_by: $row.sent_by,
+            is_unreadable: old.is_err() || new.is_err(),
             happened: Happened {
                 id: $row.id,
                 table: ($row.table_schema, $row.table_name),
-                old: row_of($row.old),
-                new: row_of($row.new),
+                old: old.unwrap_or_default(),
+                new: new.unwrap_or_default(),
             },
-            result: $row.result,
         }
-    };
+    }};
 }
 
 /// The next event that waits, locked until the transaction ends.
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn next(transaction: &mut PgConnection) -> Result<Option<Event>, sqlx::Error> {
+pub async fn next(transaction: &mut PgConnection, now: DateTime<Utc>) -> Result<Option<Event>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"select e.id, e.watch_id, e.at, e.old::text as old, e.new::text as new, e.result,
+        r#"select e.id, e.watch_id, e.at, e.old::text as old, e.new::text as new, e.result, e.tries, e.sent_by,
                   coalesce(w.table_schema, '') as "table_schema!", coalesce(w.table_name, '') as "table_name!"
-           from (select * from herald.event where handled_at is null order by id limit 1 for update skip locked) e
-           left join lateral (select * from herald.event_watch w where w.id = e.watch_id) w on true"#
+           from (select * from herald.event where handled_at is null and (retry_at is null or retry_at <= $1)
+                 order by id limit 1 for update skip locked) e
+           left join lateral (select * from herald.event_watch w where w.id = e.watch_id) w on true"#,
+        now
     )
     .fetch_optional(transaction)
     .await?;
     Ok(row.map(|row| event!(row)))
 }
 
-/// Records what became of an event.
+/// Records what became of an event, and which rules have sent something.
 ///
 /// # Errors
 /// The database cannot be reached.
@@ -213,12 +229,54 @@ pub async fn handled(
     executor: impl PgExecutor<'_>,
     id: i64,
     result: &str,
+    sent_by: &[String],
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!("update herald.event set handled_at = $2, result = $3 where id = $1", id, now, result)
-        .execute(executor)
-        .await?;
+    sqlx::query!(
+        "update herald.event set handled_at = $2, result = $3, sent_by = sent_by || $4::text[] where id = $1",
+        id,
+        now,
+        result,
+        sent_by
+    )
+    .execute(executor)
+    .await?;
     Ok(())
+}
+
+/// Leaves an event until `retry_at`, for this reason.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn postpone(
+    executor: impl PgExecutor<'_>,
+    id: i64,
+    why: &str,
+    retry_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update herald.event set tries = tries + 1, retry_at = $3, result = $2 where id = $1 and handled_at is null",
+        id,
+        why,
+        retry_at
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Lets the rules see an event once more, but for those that have sent something. `false`: no such event was handled.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn replay(executor: impl PgExecutor<'_>, id: i64) -> Result<bool, sqlx::Error> {
+    let replayed = sqlx::query!(
+        "update herald.event set handled_at = null, retry_at = null, tries = 0 where id = $1 and handled_at is not null",
+        id
+    )
+    .execute(executor)
+    .await?;
+    Ok(replayed.rows_affected() == 1)
 }
 
 /// The last events, newest first: at most `limit`, those of one watch where it is named.
@@ -227,7 +285,7 @@ pub async fn handled(
 /// The database cannot be reached.
 pub async fn last(pool: &PgPool, watch: Option<i64>, limit: i64) -> Result<Vec<Event>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select e.id, e.watch_id, e.at, e.old::text as old, e.new::text as new, e.result,
+        r#"select e.id, e.watch_id, e.at, e.old::text as old, e.new::text as new, e.result, e.tries, e.sent_by,
                   coalesce(w.table_schema, '') as "table_schema!", coalesce(w.table_name, '') as "table_name!"
            from herald.event e left join lateral (select * from herald.event_watch w where w.id = e.watch_id) w on true
            where $1::int8 is null or e.watch_id = $1 order by e.id desc limit $2"#,
@@ -259,7 +317,6 @@ pub async fn purge(
     Ok(purged.rows_affected())
 }
 
-/// What cannot be read counts as empty: the row is of the host's making.
-fn row_of(text: Option<String>) -> Option<Map<String, Value>> {
-    text.map(|text| serde_json::from_str(&text).unwrap_or_default())
+fn row_of(text: Option<String>) -> Result<Option<Map<String, Value>>, serde_json::Error> {
+    text.map(|text| serde_json::from_str(&text)).transpose()
 }

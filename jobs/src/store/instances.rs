@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 
 use super::complaint;
 use super::models::quoted;
-use crate::group_commit::is_outage;
+use crate::group_commit::{is_outage, is_passing};
 use crate::model::{Catalogue, Column, Form, Own, Selected, Selection};
 use crate::template::OWN_TEXT;
 
@@ -138,6 +138,19 @@ impl InstanceQuery {
             }
         }
         Ok(loaded)
+    }
+
+    /// Loads one record.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or the record cannot be read for a reason that may pass: a lock, a time-out.
+    pub async fn load_one(&self, reader: &PgPool, key: Key) -> Result<Loaded, sqlx::Error> {
+        let mut connection = reader.acquire().await?;
+        match self.load_at_once(&mut connection, &[key]).await {
+            Ok(found) => Ok(found.into_iter().next().map_or(Loaded::Missing, |(_, loaded)| loaded)),
+            Err(error) if is_passing(&error) => Err(error),
+            Err(error) => Ok(Loaded::Failed(complaint(&error))),
+        }
     }
 
     /// Whether Postgres can make a plan for the query: its columns compare, and there are not too many.

@@ -346,7 +346,11 @@ pub async fn purge_expired(
              where id = any(array(select id from herald.message
                    where status = 'pending' and expires_at is not null and expires_at <= $1 and required_action = $3
                    order by expires_at limit $2 for update skip locked))
-             returning recipient_id, message_type, seen_at
+             returning id, recipient_id, message_type, seen_at
+         ), ended as (
+             update herald.delivery d set state = 'cancelled', reason = 'The message expired before it could be sent.',
+                    pushed_at = null, finished_at = $1
+             where d.message_id = any(array(select id from purged)) and d.state = 'pending'
          ), unread as (
              insert into herald.purged_unread as u (purged_on, recipient_id, message_type, messages)
              select ($1 at time zone 'UTC')::date, recipient_id, message_type, count(*) from purged where seen_at is null

@@ -115,6 +115,14 @@ pub async fn list(
     rows.into_iter().map(Row::read).collect()
 }
 
+/// The codes of all rules.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn codes(executor: impl PgExecutor<'_>) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!("select code from herald.reminder_rule order by code").fetch_all(executor).await
+}
+
 /// The rule with this code.
 ///
 /// # Errors

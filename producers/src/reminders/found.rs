@@ -1,19 +1,19 @@
 //! What a rule finds at a time: shared by the run and the dry run, so that they cannot differ.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use herald_jobs::address::Username;
 use herald_jobs::message_type::{MessageType, RequiredAction};
 use herald_jobs::reminder::Plan;
-use herald_jobs::send::{MAX_CONTACTS, MAX_SENDER, NewContact, NewMessage};
+use herald_jobs::send::{MAX_SENDER, NewContact, NewMessage};
 use herald_jobs::store;
 use herald_jobs::store::occurrences::{self, Due};
 use herald_jobs::store::reminders::Standing;
 use serde_json::Value;
 
 use super::{ReminderError, Reminders};
-use crate::numbers;
+use crate::contacts;
 
 /// An occurrence that is due, and what is to be sent for it.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,29 +97,16 @@ impl Reminders {
 
     /// Those who get a copy, each once, and those who cannot.
     fn contacts(&self, plan: &Plan, due: &Due) -> (Vec<NewContact>, Vec<String>) {
-        let (mut found, mut skipped) = (BTreeMap::new(), Vec::new());
         let paths = plan.rule.contacts.iter().zip(&due.contacts);
-        for (path, reference) in paths.flat_map(|(path, found)| found.iter().map(move |it| (path, it))) {
-            let mode = path.email_mode().map_or_else(|_| String::new(), |mode| mode.as_str().to_owned());
-            let mut contact = NewContact { contact_reference: reference.trim().to_owned(), email_mode: mode };
-            let parsed =
-                numbers::normalise(&mut contact, self.producer.region()).and_then(|()| contact.parse());
-            match parsed {
-                Ok(parsed) if path.channel.is_some_and(|channel| channel != parsed.channel) => {}
-                Ok(parsed) => {
-                    let at = found.len();
-                    found.entry((parsed.channel, parsed.address)).or_insert((at, contact));
-                }
-                Err(refusal) => skipped.push(format!("{reference:?} at {} {}", path.path, refusal.problem)),
-            }
-        }
-        let mut found: Vec<(usize, NewContact)> = found.into_values().collect();
-        found.sort_by_key(|(at, _)| *at);
-        if found.len() > MAX_CONTACTS {
-            skipped.push(format!("there are more than {MAX_CONTACTS}: the first of them get a copy"));
-            found.truncate(MAX_CONTACTS);
-        }
-        (found.into_iter().map(|(_, contact)| contact).collect(), skipped)
+        let found = paths.flat_map(|(path, found)| found.iter().map(move |it| (path, it))).map(
+            |(path, reference)| {
+                let email_mode =
+                    path.email_mode().map_or_else(|_| String::new(), |mode| mode.as_str().to_owned());
+                let contact = NewContact { contact_reference: reference.trim().to_owned(), email_mode };
+                contacts::Found { at: &path.path, contact, channel: path.channel }
+            },
+        );
+        contacts::usable(self.producer.region(), found)
     }
 }
 

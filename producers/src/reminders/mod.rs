@@ -22,9 +22,6 @@ pub use self::firing::Ran;
 pub use self::found::Reminder;
 use crate::Producer;
 
-/// Most rules that are run.
-const MOST: i64 = 10_000;
-
 /// Runs rules. Clones share their connections.
 #[derive(Clone)]
 pub struct Reminders {
@@ -101,17 +98,25 @@ impl Reminders {
     /// # Errors
     /// The outer: the database cannot be reached.
     pub async fn run_all(&self) -> Result<Result<String, String>, sqlx::Error> {
-        let rules = store::reminders::list(self.producer.pool(), "", MOST).await?;
+        let pool = self.producer.pool();
         let (mut sent, mut active, mut troubles) = (0, 0, Vec::new());
-        for standing in rules.iter().filter(|standing| standing.is_active()) {
-            active += 1;
-            match self.run(standing, None).await {
+        for code in store::reminders::codes(pool).await? {
+            // One by one: a rule of a later version stops no other.
+            let ran = match store::reminders::get(pool, &code).await {
+                Ok(Some(standing)) if standing.is_active() => {
+                    active += 1;
+                    self.run(&standing, None).await
+                }
+                Ok(_) => continue,
+                Err(error) => Err(ReminderError::Database(error)),
+            };
+            match ran {
                 Ok(ran) => {
                     sent += ran.sent;
-                    troubles.extend(ran.paused.map(|why| format!("{} paused: {why}", standing.rule.code)));
+                    troubles.extend(ran.paused.map(|why| format!("{code} paused: {why}")));
                 }
-                Err(ReminderError::Database(error)) => return Err(error),
-                Err(error) => troubles.push(format!("{}: {error}", standing.rule.code)),
+                Err(ReminderError::Database(error)) if is_outage(&error) => return Err(error),
+                Err(error) => troubles.push(format!("{code}: {error}")),
             }
         }
         let done = format!("sent {sent} reminders by {active} rules");

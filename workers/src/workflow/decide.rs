@@ -1,8 +1,13 @@
 //! Ends authorisations whose time is over, and asks those to whom a path leads.
 
+use chrono::{DateTime, Utc};
+use herald_jobs::group_commit::is_passing;
 use herald_jobs::path::{self, PathError};
 use herald_jobs::store;
+use herald_jobs::store::authorisations::ToAsk;
+use sqlx::{Connection as _, PgConnection};
 
+use super::{again, now};
 use crate::Context;
 
 /// Most authorisations that end in one transaction.
@@ -13,39 +18,56 @@ const ROUND: i32 = 50;
 /// # Errors
 /// The database cannot be reached; the next look does what this one left.
 pub(super) async fn step(context: &Context) -> Result<usize, sqlx::Error> {
-    let ended = store::authorisations::time_out(&context.pool, context.clock.now(), ROUND).await?;
-    let asked = ask(context).await?;
+    let now = now(context).await?;
+    let ended = store::authorisations::time_out(&context.pool, now, ROUND).await?;
+    let asked = ask(context, now).await?;
     Ok(usize::try_from(ended).unwrap_or(0) + usize::from(asked))
 }
 
 /// Asks the next approvers of one authorisation. `false`: none waits for that.
-async fn ask(context: &Context) -> Result<bool, sqlx::Error> {
+async fn ask(context: &Context, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
     let mut transaction = context.pool.begin().await?;
-    let Some(it) = store::authorisations::to_ask(&mut transaction).await? else { return Ok(false) };
-    let now = context.clock.now();
+    let Some(it) = store::authorisations::to_ask(&mut transaction, now).await? else { return Ok(false) };
+    match asked(context, &mut transaction, &it, now).await {
+        Ok(Ok(())) => transaction.commit().await?,
+        Ok(Err(why)) => {
+            let why = format!("Nobody can be asked: {why}.");
+            tracing::warn!(authorisation.id = %it.id, "{why}");
+            store::authorisations::fail(&mut *transaction, it.id, &why, now).await?;
+            transaction.commit().await?;
+        }
+        Err(error) => {
+            transaction.rollback().await?;
+            tracing::warn!(authorisation.id = %it.id, "Nobody can be asked right now: {}", store::complaint(&error));
+            store::authorisations::postpone(&context.pool, it.id, now + again(it.tries)).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// The inner error says why there is nobody to ask; nothing has changed then.
+async fn asked(
+    context: &Context,
+    transaction: &mut PgConnection,
+    it: &ToAsk,
+    now: DateTime<Utc>,
+) -> Result<Result<(), String>, sqlx::Error> {
     let subject = (it.model.as_str(), &it.model_key);
     let found = match it.path.as_str() {
-        "" => Ok(Vec::new()),
-        path => path::follow(&context.pool, &context.reader, subject, &[path]).await,
+        "" => Vec::new(),
+        path => match path::follow(&context.pool, &context.reader, subject, &[path]).await {
+            Ok(found) => found.into_iter().flatten().collect(),
+            Err(PathError::Database(error)) => return Err(error),
+            Err(PathError::Problem(problem)) => return Ok(Err(problem)),
+        },
     };
-    let why = match found {
-        Ok(found) => {
-            let found = found.into_iter().flatten().collect::<Vec<_>>();
-            match store::authorisations::ask_next(&mut *transaction, it.id, &found, now).await {
-                Ok(0) => format!("Nobody can be asked: {} leads to no user.", it.path),
-                Ok(_) => {
-                    transaction.commit().await?;
-                    return Ok(true);
-                }
-                Err(error) if error.as_database_error().is_none() => return Err(error),
-                Err(error) => format!("Nobody can be asked: {}.", store::complaint(&error)),
-            }
-        }
-        Err(PathError::Database(error)) => return Err(error),
-        Err(PathError::Problem(problem)) => format!("Nobody can be asked: {problem}."),
+    let mut savepoint = transaction.begin().await?;
+    let why = match store::authorisations::ask_next(&mut *savepoint, it.id, &found, now).await {
+        Ok(0) => format!("{} leads to no user", it.path),
+        Ok(_) => return savepoint.commit().await.map(Ok),
+        Err(error) if error.as_database_error().is_none() || is_passing(&error) => return Err(error),
+        Err(error) => store::complaint(&error),
     };
-    transaction.rollback().await?;
-    tracing::warn!(authorisation.id = %it.id, "{why}");
-    store::authorisations::fail(&context.pool, it.id, &why, now).await?;
-    Ok(true)
+    savepoint.rollback().await?;
+    Ok(Err(why))
 }

@@ -1,18 +1,34 @@
 //! What happened in watched tables becomes messages: each event once.
 
+use chrono::{DateTime, Utc};
 use herald_jobs::event_rule::{Plan, Surroundings, plan};
 use herald_jobs::model::Catalogue;
+use herald_jobs::send::NewMessage;
 use herald_jobs::store;
 use herald_jobs::store::events::Event;
 use herald_producers::{Producer, SendError};
 use sqlx::{Connection as _, PgConnection};
 
+use super::{again, now};
 use crate::Context;
 
 /// Most events in one look.
 const ROUND: usize = 100;
 /// Longest result that is kept, in characters.
 const MOST_KEPT: usize = 500;
+
+/// Times that an event is tried for a passing reason: about two hours.
+const MOST_TRIES: i32 = 30;
+
+/// What the rules made of an event.
+#[derive(Default)]
+struct Handled {
+    results: Vec<String>,
+    /// Those that sent something.
+    sent_by: Vec<String>,
+    /// One of them could not.
+    failed: bool,
+}
 
 /// Handles what waits. Answers how many events.
 ///
@@ -21,47 +37,86 @@ const MOST_KEPT: usize = 500;
 pub(super) async fn step(context: &Context, producer: &Producer) -> Result<usize, sqlx::Error> {
     let mut catalogue: Option<Catalogue> = None;
     for done in 0..ROUND {
+        let now = now(context).await?;
         let mut transaction = context.pool.begin().await?;
-        let Some(event) = store::events::next(&mut transaction).await? else { return Ok(done) };
-        let rules = store::events::rules(&mut *transaction, Some(event.watch)).await?;
-        if catalogue.is_none() && !rules.is_empty() {
-            catalogue = Some(store::catalogue::read(&context.pool, &context.reader).await?);
-        }
-        let mut results = Vec::new();
-        for rule in rules {
-            let nothing = Catalogue::default();
-            let around = Surroundings {
-                pool: &context.pool,
-                reader: &context.reader,
-                catalogue: catalogue.as_ref().unwrap_or(&nothing),
-            };
-            let said = match plan(&rule, &event.happened, &around).await? {
-                Plan::Not => continue,
-                Plan::Cannot(problem) => problem,
-                Plan::Send(messages) => {
-                    let many = messages.len();
-                    match send(&mut transaction, producer, messages).await? {
-                        Ok(()) => format!("sent {many}"),
-                        Err(problem) => problem,
-                    }
+        let Some(event) = store::events::next(&mut transaction, now).await? else { return Ok(done) };
+        let handled = match handle(context, producer, &mut transaction, &event, &mut catalogue).await {
+            Ok(handled) => handled,
+            Err(error) => {
+                // A locked table, a rule of a later version: other events need not wait for it.
+                transaction.rollback().await?;
+                let why = store::complaint(&error);
+                if event.tries < MOST_TRIES {
+                    tracing::warn!(event.id = event.happened.id, "An event is tried again: {why}");
+                    let (id, at) = (event.happened.id, now + again(event.tries));
+                    store::events::postpone(&context.pool, id, &kept(&why), at).await?;
+                    continue;
                 }
-            };
-            results.push(format!("{}: {said}", rule.code));
-        }
-        finish(transaction, &event, &results, context).await?;
+                transaction = context.pool.begin().await?;
+                let results = vec![format!("given up: {why}")];
+                Handled { results, failed: true, ..Handled::default() }
+            }
+        };
+        finish(&mut transaction, &event, &handled, now).await?;
+        transaction.commit().await?;
     }
     Ok(ROUND)
 }
 
-/// Sends all of a rule's messages, or none where one cannot be.
+async fn handle(
+    context: &Context,
+    producer: &Producer,
+    transaction: &mut PgConnection,
+    event: &Event,
+    catalogue: &mut Option<Catalogue>,
+) -> Result<Handled, sqlx::Error> {
+    let mut handled = Handled::default();
+    if event.is_unreadable {
+        handled.results.push("the row cannot be read as JSON".to_owned());
+        handled.failed = true;
+        return Ok(handled);
+    }
+    let rules = store::events::rules(&mut *transaction, Some(event.watch)).await?;
+    if catalogue.is_none() && !rules.is_empty() {
+        *catalogue = Some(store::catalogue::read(&context.pool, &context.reader).await?);
+    }
+    let nothing = Catalogue::default();
+    let catalogue = catalogue.as_ref().unwrap_or(&nothing);
+    let around = Surroundings { pool: &context.pool, reader: &context.reader, catalogue };
+    for rule in rules.into_iter().filter(|rule| !event.sent_by.contains(&rule.code)) {
+        let sent = match plan(&rule, &event.happened, &around).await? {
+            Plan::Not => continue,
+            Plan::Cannot(problem) => Err(problem),
+            Plan::Send(messages) => send(transaction, producer, messages).await?,
+        };
+        match sent {
+            Ok(said) => {
+                handled.results.push(format!("{}: {said}", rule.code));
+                handled.sent_by.push(rule.code);
+            }
+            Err(problem) => {
+                handled.results.push(format!("{}: {problem}", rule.code));
+                handled.failed = true;
+            }
+        }
+    }
+    Ok(handled)
+}
+
+/// Sends all of a rule's messages, or none where one cannot be. Contacts that are none get no copy, and nobody else loses by it.
 async fn send(
     transaction: &mut PgConnection,
     producer: &Producer,
-    messages: Vec<herald_producers::NewMessage>,
-) -> Result<Result<(), String>, sqlx::Error> {
+    messages: Vec<NewMessage>,
+) -> Result<Result<String, String>, sqlx::Error> {
+    let mut said = format!("sent {}", messages.len());
     let mut savepoint = transaction.begin().await?;
     for message in messages {
-        match producer.send_in(&mut savepoint, message).await {
+        let (recipients, skipped) = producer.usable_contacts(message.recipients);
+        if !skipped.is_empty() {
+            said = format!("{said} without {}", skipped.join(", "));
+        }
+        match producer.send_in(&mut savepoint, NewMessage { recipients, ..message }).await {
             Ok(_) => {}
             Err(SendError::Unavailable(why)) => return Err(sqlx::Error::Protocol(why)),
             Err(error) => {
@@ -71,22 +126,35 @@ async fn send(
         }
     }
     savepoint.commit().await?;
-    Ok(Ok(()))
+    Ok(Ok(said))
 }
 
 async fn finish(
-    mut transaction: sqlx::Transaction<'_, sqlx::Postgres>,
+    transaction: &mut PgConnection,
     event: &Event,
-    results: &[String],
-    context: &Context,
+    handled: &Handled,
+    now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let id = event.happened.id;
-    let result: String = match results {
+    let result = match handled.results.as_slice() {
         [] => "no rule wanted it".to_owned(),
-        some => some.join("; ").replace(char::is_control, " ").chars().take(MOST_KEPT).collect(),
+        some => kept(&some.join("; ")),
     };
-    tracing::debug!(event.id = id, "Handled an event of watch {}: {result}", event.watch);
-    metrics::counter!("herald_events_total").increment(1);
-    store::events::handled(&mut *transaction, id, &result, context.clock.now()).await?;
-    transaction.commit().await
+    let outcome = match handled {
+        Handled { failed: true, .. } => "failed",
+        Handled { sent_by, .. } if sent_by.is_empty() => "unwanted",
+        Handled { .. } => "sent",
+    };
+    if handled.failed {
+        tracing::warn!(event.id = id, "An event of watch {} failed: {result}", event.watch);
+    } else {
+        tracing::debug!(event.id = id, "Handled an event of watch {}: {result}", event.watch);
+    }
+    metrics::counter!("herald_events_total", "outcome" => outcome).increment(1);
+    store::events::handled(transaction, id, &result, &handled.sent_by, now).await
+}
+
+/// As much of a result as is kept, in one line.
+fn kept(result: &str) -> String {
+    result.replace(char::is_control, " ").chars().take(MOST_KEPT).collect()
 }

@@ -10,8 +10,11 @@ mod webhook;
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use herald_jobs::store;
 use herald_producers::Producer;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::tell::Teller;
@@ -23,54 +26,34 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_m
 /// The pause after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// The tasks that were started.
-pub(crate) struct Workflow {
-    tasks: Vec<(&'static str, JoinHandle<()>)>,
-}
-
-/// Starts what runs until `stop`.
+/// The tasks, by what they do. Each runs until `stop`.
 ///
 /// # Errors
 /// TLS cannot be set up.
-pub(crate) fn start(context: &Context, stop: &CancellationToken) -> Result<Workflow, String> {
+pub(crate) fn tasks(
+    context: &Context,
+    producer: Producer,
+    stop: &CancellationToken,
+) -> Result<[(&'static str, BoxFuture<'static, ()>); 3], String> {
     let client = guard::client(context.options.allow_private_webhooks).map_err(|error| error.to_string())?;
     let teller = Teller::new(context.clone(), client);
     let (deciding, seeing) = (context.clone(), context.clone());
-    let options = herald_producers::Options {
-        max_depth: context.options.max_depth,
-        attachments: context.options.attachments.clone(),
-        ..herald_producers::Options::default()
-    };
-    let producer =
-        Producer::new(context.pool.clone(), context.queues.clone(), context.clock.clone(), options);
-    Ok(Workflow {
-        tasks: vec![
-            ("tells answers", tokio::spawn(teller.run(stop.clone()))),
-            (
-                "handles events",
-                tokio::spawn(repeat(stop.clone(), async move || events::step(&seeing, &producer).await)),
-            ),
-            (
-                "ends authorisations",
-                tokio::spawn(repeat(stop.clone(), async move || decide::step(&deciding).await)),
-            ),
-        ],
-    })
+    Ok([
+        ("answers", teller.run(stop.clone()).boxed()),
+        ("events", repeat(stop.clone(), async move || events::step(&seeing, &producer).await).boxed()),
+        ("authorisations", repeat(stop.clone(), async move || decide::step(&deciding).await).boxed()),
+    ])
 }
 
-impl Workflow {
-    /// Waits until all have ended, no longer than `grace`.
-    ///
-    /// # Errors
-    /// Which of them panicked.
-    pub(crate) async fn ended(self, grace: Duration) -> Result<(), String> {
-        for (what, task) in self.tasks {
-            if let Ok(Err(_)) = tokio::time::timeout(grace, task).await {
-                return Err(format!("the task that {what} panicked"));
-            }
-        }
-        Ok(())
-    }
+/// The database's time, which all processes share, moved by as much as this process' clock was: nobody decides early because one
+/// machine's clock is wrong.
+async fn now(context: &Context) -> Result<DateTime<Utc>, sqlx::Error> {
+    Ok(store::now(&context.pool).await? + context.clock.offset())
+}
+
+/// How long to leave what could not be done for a passing reason: from 5 seconds to 5 minutes.
+fn again(tries: i32) -> TimeDelta {
+    TimeDelta::seconds((5 << tries.clamp(0, 6)).min(300))
 }
 
 /// Does `step` again and again until `stop`: at once while it finds something to do, less and less often while it does not.

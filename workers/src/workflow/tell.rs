@@ -1,5 +1,6 @@
 //! Tells answers to whoever wants to know: at least once each, under one event id.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,12 +8,12 @@ use herald_jobs::answer::AnswerTo;
 use herald_jobs::deliver::{AttemptOutcome, Verdict};
 use herald_jobs::id;
 use herald_jobs::store;
-use herald_jobs::store::answer_events::{ClaimedEvent, EventRecord, EventState};
+use herald_jobs::store::answer_events::{ClaimedEvent, EventRecord, EventState, PER_TARGET};
 use reqwest::Client;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{AFTER_FAILURE, PAUSE};
+use super::{AFTER_FAILURE, PAUSE, now};
 use crate::Context;
 use crate::workflow::webhook;
 
@@ -40,13 +41,14 @@ impl Teller {
     pub(super) async fn run(self, stop: CancellationToken) {
         let (busy, idle) = PAUSE;
         let mut pause = busy;
-        let mut under_way = JoinSet::new();
+        let (mut under_way, mut targets) = (JoinSet::new(), HashMap::<String, i64>::new());
         while !stop.is_cancelled() {
-            let room = AT_ONCE - under_way.len();
-            pause = match self.claim(room).await {
+            let room = AT_ONCE.saturating_sub(under_way.len());
+            pause = match self.claim(room, &targets).await {
                 Ok(events) if events.is_empty() => (pause * 2).min(idle),
                 Ok(events) => {
                     for event in events {
+                        *targets.entry(event.answer_to.clone()).or_default() += 1;
                         under_way.spawn(tell(self.context.clone(), self.client.clone(), event));
                     }
                     busy
@@ -59,25 +61,49 @@ impl Teller {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
-                Some(_) = under_way.join_next(), if under_way.len() == AT_ONCE => {}
+                Some(told) = under_way.join_next(), if under_way.len() >= AT_ONCE => free(&mut targets, told),
             }
-            while under_way.try_join_next().is_some() {}
+            while let Some(told) = under_way.try_join_next() {
+                free(&mut targets, told);
+            }
         }
         while under_way.join_next().await.is_some() {}
     }
 
-    async fn claim(&self, room: usize) -> Result<Vec<ClaimedEvent>, sqlx::Error> {
+    async fn claim(
+        &self,
+        room: usize,
+        targets: &HashMap<String, i64>,
+    ) -> Result<Vec<ClaimedEvent>, sqlx::Error> {
         if room == 0 {
             return Ok(Vec::new());
         }
-        let now = self.context.clock.now();
+        let busy: Vec<String> =
+            targets.iter().filter(|(_, many)| **many >= PER_TARGET).map(|(name, _)| name.clone()).collect();
+        let now = now(&self.context).await?;
         let until = now + TimeDelta::seconds(LEASE_SECONDS);
         let room = i64::try_from(room).unwrap_or(1);
-        store::answer_events::claim(&self.context.pool, id::new(now), now, until, room).await
+        store::answer_events::claim(&self.context.pool, id::new(now), now, until, room, &busy).await
     }
 }
 
-async fn tell(context: Arc<Context>, client: Client, event: ClaimedEvent) {
+/// One to this target less.
+fn free(targets: &mut HashMap<String, i64>, told: Result<String, JoinError>) {
+    match told {
+        Ok(target) => {
+            targets.entry(target).and_modify(|many| *many -= 1);
+            targets.retain(|_, many| *many > 0);
+        }
+        // Nobody knows which: what is counted too high only waits longer, so it is counted anew.
+        Err(panic) => {
+            tracing::error!("An answer could not be told: {panic}");
+            targets.clear();
+        }
+    }
+}
+
+/// Tells one, and answers whom.
+async fn tell(context: Arc<Context>, client: Client, event: ClaimedEvent) -> String {
     let started_at = context.clock.now();
     let (verdict, wait) = match event.answer_to.parse() {
         Ok(AnswerTo::Webhook(name)) => webhook::post(&context, &client, &name, &event).await,
@@ -87,7 +113,8 @@ async fn tell(context: Arc<Context>, client: Client, event: ClaimedEvent) {
             (Verdict { outcome: AttemptOutcome::Refused, code: None, reply }, None)
         }
     };
-    let now = context.clock.now();
+    // By the database's clock, as it was claimed.
+    let now = now(&context).await.unwrap_or_else(|_| context.clock.now());
     let outcome = verdict.outcome;
     metrics::counter!("herald_answers_told_total", "outcome" => outcome.as_str()).increment(1);
     if outcome != AttemptOutcome::Sent {
@@ -106,6 +133,7 @@ async fn tell(context: Arc<Context>, client: Client, event: ClaimedEvent) {
         // The claim runs out, and it is told once more under the same id.
         tracing::warn!(event.id = %event.id, "Could not record that an answer was told: {error}");
     }
+    event.answer_to
 }
 
 async fn stream(context: &Context, name: &str, event: &ClaimedEvent) -> Verdict {
