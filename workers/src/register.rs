@@ -17,8 +17,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Context;
+use crate::cancelling::Follower;
 use crate::deliver::{DeliverContext, email};
 use crate::periodic::{PeriodicContext, periodic};
+use crate::repeat::repeat;
 use crate::send::{SendContext, record_dead, send};
 use crate::settings::Registry;
 use crate::sms::{SmsContext, sms};
@@ -151,6 +153,9 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
 
     let relay = Relay::new(pool.clone(), queues.clone(), clock, options.max_depth);
     let relay = tokio::spawn(relay.run(crew.stop.clone()));
+    let mut follower = Follower::new(context.clone());
+    let cancelling =
+        tokio::spawn(repeat("cancelled batches", crew.stop.clone(), async move || follower.step().await));
     let follow = tokio::spawn(async move { directory.follow().await });
     let alert_follow = alerts.handle().spawn(async move { alert_directory.follow().await });
 
@@ -168,8 +173,10 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
     }
     follow.abort();
     alert_follow.abort();
-    if relay.await.is_err() && ended.is_ok() {
-        return Err(WorkerDied { name: "relay".into(), reason: "it panicked".into() });
+    for (name, task) in [("relay", relay), ("of cancelled batches", cancelling)] {
+        if task.await.is_err() && ended.is_ok() {
+            return Err(WorkerDied { name: name.into(), reason: "it panicked".into() });
+        }
     }
     ended
 }

@@ -17,11 +17,7 @@ use tokio_util::sync::CancellationToken;
 use self::tell::Teller;
 use crate::Context;
 use crate::guard;
-
-/// Pause between looks while there is something to do, and when there has been nothing for a while.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
-/// The pause after a failure.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
+use crate::repeat::repeat;
 
 /// The tasks that were started.
 pub(crate) struct Workflow {
@@ -48,11 +44,15 @@ pub(crate) fn start(context: &Context, stop: &CancellationToken) -> Result<Workf
             ("tells answers", tokio::spawn(teller.run(stop.clone()))),
             (
                 "handles events",
-                tokio::spawn(repeat(stop.clone(), async move || events::step(&seeing, &producer).await)),
+                tokio::spawn(repeat("events", stop.clone(), async move || {
+                    events::step(&seeing, &producer).await
+                })),
             ),
             (
                 "ends authorisations",
-                tokio::spawn(repeat(stop.clone(), async move || decide::step(&deciding).await)),
+                tokio::spawn(repeat("authorisations", stop.clone(), async move || {
+                    decide::step(&deciding).await
+                })),
             ),
         ],
     })
@@ -70,22 +70,5 @@ impl Workflow {
             }
         }
         Ok(())
-    }
-}
-
-/// Does `step` again and again until `stop`: at once while it finds something to do, less and less often while it does not.
-async fn repeat(stop: CancellationToken, mut step: impl AsyncFnMut() -> Result<usize, sqlx::Error>) {
-    let (busy, idle) = PAUSE;
-    let mut pause = busy;
-    while !stop.is_cancelled() {
-        pause = match step().await {
-            Ok(0) => (pause * 2).min(idle),
-            Ok(_) => busy,
-            Err(error) => {
-                tracing::warn!("The workflow waits for the database: {error}");
-                AFTER_FAILURE
-            }
-        };
-        tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(pause) => {} }
     }
 }

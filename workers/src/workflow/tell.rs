@@ -12,8 +12,8 @@ use reqwest::Client;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{AFTER_FAILURE, PAUSE};
 use crate::Context;
+use crate::repeat::{AFTER_FAILURE, PAUSE};
 use crate::workflow::webhook;
 
 /// Most answers that are told at once by one process.
