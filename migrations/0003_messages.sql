@@ -87,4 +87,4 @@ create index message_history on herald.message (recipient_id, alert, id desc) wh
 create index message_expiry on herald.message (expires_at) where status = 'pending' and expires_at is not null;
 create index message_template_errors on herald.message (id desc) where template_error is not null;
 create index outbox_batch on herald.outbox (batch_id) where batch_id is not null;
-create index message_batch on herald.message (batch_id) where batch_id is not null;
+create index message_batch on herald.message (batch_id, id) where batch_id is not null;

@@ -334,7 +334,8 @@ begin
         sent_with := exists (select from herald.outbox o where o.id = message_id
                              and pg_xact_status((this_xact + ((o.xmin::text::bigint - this_xact + 2147483648) & 4294967295)
                                                  - 2147483648)::text::xid8) = 'in progress');
-    elsif exists (select from herald.message m where m.id = message_id and m.status in ('cancelled', 'withdrawn')) then
+    elsif exists (select from herald.message m
+                  where m.id = message_id and herald.status_of(m.status, m.batch_id) in ('cancelled', 'withdrawn')) then
         raise exception using message = 'message_id: the message was cancelled',
             errcode = 'object_not_in_prerequisite_state', column = 'message_id',
             detail = 'The argument message_id was refused, and nothing was sent.',

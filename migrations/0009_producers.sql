@@ -39,15 +39,11 @@ exception when insufficient_privilege then
     perform herald.refuse('message_id', format('there is no message %s', message_id));
 end $$;
 
--- Takes messages back, in their inboxes or on the way there, and their copies that have not gone out: cancelled by who sent them, or
--- withdrawn by an authorisation. Answers how many were taken back now. What never reached its inbox is kept as a message that was
--- taken back, its texts as they were sent.
-create function herald.take_back(ids uuid[], into_status text, why text, now timestamptz) returns bigint
+-- Closes messages, in their inboxes or on the way there, and their copies that have not gone out. Answers how many it closed, and those in
+-- whose inboxes they were. What never reached its inbox is kept as a message that was closed, its texts as they were sent.
+create function herald.close_messages(ids uuid[], into_status text, why text, now timestamptz, out many bigint, out told text[])
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
-declare
-    on_the_way bigint;
-    told       text[];
 begin
     -- A worker that is about to insert one of these is waited for; its message is found by the next statement then.
     with send as (
@@ -65,7 +61,7 @@ begin
         join herald.message_type t on t.code = m->>'message_type'
         on conflict (id) do nothing
     )
-    select count(*) into on_the_way from send;
+    select count(*) into many from send;
     -- In the order in which everybody locks messages.
     perform from herald.message m where m.id = any(ids) order by m.id for update;
     with closed as (
@@ -78,11 +74,23 @@ begin
         where d.message_id = any(ids) and d.state = 'pending';
     delete from herald.answer_route r where r.message_id = any(ids)
         and not exists (select from herald.message m where m.id = r.message_id and m.status = 'pending');
+    many := many + coalesce(cardinality(told), 0);
+end $$;
+
+-- Takes messages back: cancelled by who sent them, or withdrawn by an authorisation. Answers how many were taken back now.
+create function herald.take_back(ids uuid[], into_status text, why text, now timestamptz) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    many bigint;
+    told text[];
+begin
+    select c.many, c.told into many, told from herald.close_messages(ids, into_status, why, now) c;
     if told is not null then
         perform pg_notify('herald_inbox', case when cardinality(told) > 500 then '*'
             else (select string_agg(distinct recipient, ',') from unnest(told) recipient) end);
     end if;
-    return on_the_way + coalesce(cardinality(told), 0);
+    return many;
 end $$;
 
 -- Cancels messages. Those of an authorisation are its own to withdraw.
@@ -106,6 +114,12 @@ begin
             errcode = 'object_not_in_prerequisite_state', column = 'message_id',
             detail = 'The argument message_id was refused, and nothing was cancelled.',
             hint = 'Use herald.withdraw_authorisation.';
+    end if;
+    -- With its batch, even where its own row has yet to say so.
+    if exists (select from herald.cancelling c
+               where c.id = coalesce((select o.batch_id from herald.outbox o where o.id = message_id),
+                                     (select m.batch_id from herald.message m where m.id = message_id and m.status = 'pending'))) then
+        return false;
     elsif herald.cancel(array[message_id], clock_timestamp()) > 0 then
         return true;
     end if;

@@ -43,6 +43,8 @@ create table herald.answer_event (
 );
 create index answer_event_due on herald.answer_event (next_attempt_at) where state = 'pending';
 create index answer_event_lease on herald.answer_event (lease_until) where state = 'sending';
+create index answer_event_failed on herald.answer_event (finished_at) where state = 'failed';
+create index answer_event_ended on herald.answer_event (finished_at) where finished_at is not null;
 
 create table herald.answer_attempt (
     event_id    uuid not null references herald.answer_event (id) on delete cascade,
@@ -218,7 +220,8 @@ begin
             set status = 'acted', reply_value = a.reply, acted_at = now, acted_by = by, acted_via = via,
                 seen_at = coalesce(m.seen_at, now)
             from unnest(ids, replies) as a(id, reply)
-            where m.id = any(ids) and m.id = a.id and m.status = 'pending' and (recipient is null or m.recipient_id = recipient)
+            where m.id = any(ids) and m.id = a.id and herald.status_of(m.status, m.batch_id) = 'pending'
+              and (recipient is null or m.recipient_id = recipient)
             returning m.*
     loop
         perform pg_notify('herald_inbox', one.recipient_id::text);
@@ -559,7 +562,7 @@ begin
                                   'answered_at', it.decided_at, 'reason', it.reason);
     end if;
     perform herald.check_sender_of(id);
-    return (select jsonb_build_object('status', m.status, 'reply_value', m.reply_value, 'answered_by', m.acted_by,
+    return (select jsonb_build_object('status', herald.status_of(m.status, m.batch_id), 'reply_value', m.reply_value, 'answered_by', m.acted_by,
                                       'answered_at', m.acted_at, 'reason', m.closed_reason)
             from herald.message m where m.id = id);
 end $$;

@@ -185,6 +185,7 @@ pub struct Purge {
     pub audit_days: u32,
     pub run_days: u32,
     pub event_days: u32,
+    pub answer_days: u32,
 }
 
 /// `[log]`

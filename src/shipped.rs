@@ -64,9 +64,9 @@ async fn try_to(wiring: &Wiring) -> Result<()> {
 
 /// Herald's own messages, and whom they are for.
 fn models() -> [Model; 2] {
-    let model = |name: &str, label: &str| Model {
+    let model = |name: &str, table: &str, label: &str| Model {
         name: name.to_owned(),
-        table: format!("herald.{name}"),
+        table: table.to_owned(),
         key: vec!["id".to_owned()],
         label: Some(label.to_owned()),
         ..Model::default()
@@ -77,5 +77,8 @@ fn models() -> [Model; 2] {
         model: "app_user".to_owned(),
         references: vec!["id".to_owned()],
     };
-    [model("app_user", "display_name"), Model { relations: vec![recipient], ..model("message", "subject") }]
+    [
+        model("app_user", "herald.app_user", "display_name"),
+        Model { relations: vec![recipient], ..model("message", "herald.current_message", "subject") },
+    ]
 }

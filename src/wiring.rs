@@ -97,9 +97,16 @@ impl Wiring {
 
     /// How long what is done with is kept.
     pub fn retention(&self) -> Retention {
-        let crate::config::Purge { history_days, ledger_days, token_days, audit_days, run_days, event_days } =
-            self.config.purge;
-        Retention { history_days, ledger_days, token_days, audit_days, run_days, event_days }
+        let crate::config::Purge {
+            history_days,
+            ledger_days,
+            token_days,
+            audit_days,
+            run_days,
+            event_days,
+            answer_days,
+        } = self.config.purge;
+        Retention { history_days, ledger_days, token_days, audit_days, run_days, event_days, answer_days }
     }
 
     /// What runs and checks reminder rules.

@@ -8,6 +8,7 @@ mod stories {
     mod access;
     mod attachments;
     mod bounce;
+    mod cancelling;
     mod check;
     mod commands;
     mod commits;

@@ -8,6 +8,7 @@ mod web {
     mod acting;
     mod administering;
     mod api;
+    mod api_lists;
     mod api_refusals;
     mod bad_input;
     mod bounces;

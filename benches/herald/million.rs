@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use herald_jobs::message_type::Lane;
+use herald_jobs::store;
 use herald_producers::{NewMessage, Producer};
 
 use crate::latency::measure;
@@ -15,8 +16,12 @@ const MILLION: usize = 1_000_000;
 const FIRST: usize = 900;
 const ALERTS: usize = 20;
 
+/// How long the rows of the batch may take to follow its mark.
+const FOLLOW: Duration = Duration::from_secs(900);
+
 /// Alerts at one a second from the call that accepts each to its inbox, while a million recipients are sent to by one call; then
-/// how long it takes to cancel such a batch when its call has just answered.
+/// how long it takes, when that call has just answered, until nobody sees a message of the batch and nothing more of it is sent, and
+/// how long its rows take to follow.
 pub(crate) async fn beside_alerts(bench: &Bench, report: &mut Report) -> Result<()> {
     let producer = Producer::new(
         bench.pool.clone(),
@@ -44,21 +49,26 @@ pub(crate) async fn beside_alerts(bench: &Bench, report: &mut Report) -> Result<
     ensure!(took > alerted, "the call had answered after {took:.0} s, before the last alert");
     let arrived = bench.messages().await?;
     let begun = Instant::now();
-    let cancelled = producer.cancel_batch(batch).await?;
+    ensure!(producer.cancel_batch(batch).await?, "it was cancelled before");
+    for user in 0..FIRST {
+        let counts = store::inbox::counts(&bench.pool, bench.user(user).await?).await?;
+        ensure!(counts.messages == 0, "u{user} still sees {} messages", counts.messages);
+    }
     let cancelling = begun.elapsed().as_secs_f64();
+    let followed = "select count(*) from herald.cancelled_batch where id = $1 and followed_at is not null";
+    while bench.count(followed, batch).await? == 0 {
+        ensure!(begun.elapsed() < FOLLOW, "the rows have not followed after {FOLLOW:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let following = begun.elapsed().as_secs_f64();
     bench.drained(Duration::from_secs(60)).await?;
-    let left: i64 =
-        sqlx::query_scalar("select count(*) from herald.message where status = 'pending' and batch_id = $1")
-            .bind(batch)
-            .fetch_one(&bench.pool)
-            .await?;
-    ensure!(
-        left == 0 && cancelled == MILLION as u64,
-        "{left} messages of the batch are left, {cancelled} were cancelled"
-    );
+    let kept = "select count(*) from herald.message where status = 'cancelled' and batch_id = $1";
+    let kept = bench.count(kept, batch).await?;
+    ensure!(kept == MILLION as i64, "{kept} messages are cancelled");
     report.figure("million_accept_s", &[took]);
     report.figure("million_arrived_before_cancel", &[arrived as f64]);
     report.figure("million_cancel_s", &[cancelling]);
+    report.figure("million_cancel_rows_s", &[following]);
     report.figure("alert_beside_million_ms_p99", &[percentile(&alerts?, 0.99)]);
     report.figure("million_worker_rss_growth_mb", &[worker.peak_rss()? - idle]);
     Ok(())

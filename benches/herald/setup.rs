@@ -17,6 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::PgPool;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// Recipients: `u0` and so on.
 pub(crate) const USERS: usize = 1_000;
@@ -131,6 +132,17 @@ impl Bench {
             ensure!(begun.elapsed() < patience, "{left} jobs are left after {patience:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// The key of a recipient.
+    pub(crate) async fn user(&self, number: usize) -> Result<i64> {
+        let user = sqlx::query_scalar("select id from herald.app_user where username = $1");
+        Ok(user.bind(format!("u{number}")).fetch_one(&self.pool).await?)
+    }
+
+    /// What this counts of a batch.
+    pub(crate) async fn count(&self, sql: &'static str, batch: Uuid) -> Result<i64> {
+        Ok(sqlx::query_scalar(sql).bind(batch).fetch_one(&self.pool).await?)
     }
 
     /// How many messages are in inboxes.

@@ -54,6 +54,14 @@ names! {
     }
 }
 
+/// A record's key as people write it: a number, a JSON list for a key of several columns, or else a text.
+pub fn key_of(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(key @ (Value::Number(_) | Value::Array(_))) => key,
+        _ => Value::String(text.to_owned()),
+    }
+}
+
 /// Who is asked: all who are named in one way or another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -18,6 +18,10 @@ names! {
         Outputs = "outputs",
         /// Changes of watched tables that were handled.
         Events = "events",
+        /// Answers that were told, were given up, or go nowhere; those that are still to be told stay.
+        Answers = "answers that were told",
+        /// Marks of cancelled batches whose rows have followed.
+        Batches = "marks of cancelled batches",
         /// Keys that tell a repeated send.
         Keys = "idempotency keys",
         /// Log-ins and login links.
@@ -46,7 +50,12 @@ pub struct Retention {
     pub run_days: u32,
     /// Changes of watched tables, after they were handled: event rules can be tried on them.
     pub event_days: u32,
+    /// Answers, after they were told or given up.
+    pub answer_days: u32,
 }
+
+/// Days for which nothing more is accepted for a batch that was cancelled: longer than any call that sends it lasts.
+const BATCH_DAYS: u32 = 7;
 
 impl Default for Retention {
     fn default() -> Self {
@@ -57,6 +66,7 @@ impl Default for Retention {
             audit_days: 0,
             run_days: 30,
             event_days: 7,
+            answer_days: 90,
         }
     }
 }
@@ -73,6 +83,8 @@ impl Retention {
             Kept::Audit => self.audit_days,
             Kept::Runs => self.run_days,
             Kept::Events => self.event_days,
+            Kept::Answers => self.answer_days,
+            Kept::Batches => BATCH_DAYS,
         };
         (days > 0)
             .then(|| now.checked_sub_signed(TimeDelta::days(days.into())).unwrap_or(DateTime::<Utc>::MIN_UTC))

@@ -47,6 +47,7 @@ pub(crate) fn refuse_stranger(answer: Accepted) -> Result<(), SendError> {
             "there is no user of this name; name a model together with sender_instance",
         )
         .into()),
+        Accepted::Cancelled => Err(Refusal::new("batch_id", "the batch was cancelled").into()),
     }
 }
 

@@ -34,12 +34,19 @@ impl Producer {
             .map_err(|error| about(&error, message).unwrap_or_else(|| error.into()))
     }
 
-    /// Cancels what is still waiting of a send to many. Answers how many messages were cancelled now.
+    /// Cancels all that waits of a send to many, on its way or in inboxes, and the copies that have not gone out: at once, however many
+    /// they are. `false`: it was cancelled before.
     ///
     /// # Errors
-    /// The database cannot be reached; what was cancelled until then stays so.
-    pub async fn cancel_batch(&self, batch: Uuid) -> Result<u64, SendError> {
-        Ok(store::cancelling::cancel_batch(self.pool(), batch, self.clock().now()).await?)
+    /// [`SendError::Refused`] where there is no such batch.
+    pub async fn cancel_batch(&self, batch: Uuid) -> Result<bool, SendError> {
+        let missing = || Refusal::new("batch_id", format!("there is no batch {batch}")).into();
+        store::cancelling::cancel_batch(self.pool(), batch).await.map_err(|error| {
+            match code(&error).as_deref() {
+                Some("22023") => missing(),
+                _ => error.into(),
+            }
+        })
     }
 
     /// How a message stands; `None` where there is none.
@@ -53,12 +60,16 @@ impl Producer {
 
 /// What the database says of a message that it was asked about by its id.
 fn about(error: &sqlx::Error, message: MessageId) -> Option<SendError> {
-    let said = error.as_database_error()?;
-    match said.code().as_deref() {
+    match code(error).as_deref() {
         Some("22023") => Some(Refusal::new("message_id", format!("there is no message {message}")).into()),
         Some("55000") => {
-            Some(SendError::TooLate(said.message().trim_start_matches("message_id: ").to_owned()))
+            let said = error.as_database_error()?.message();
+            Some(SendError::TooLate(said.trim_start_matches("message_id: ").to_owned()))
         }
         _ => None,
     }
+}
+
+fn code(error: &sqlx::Error) -> Option<std::borrow::Cow<'_, str>> {
+    error.as_database_error()?.code()
 }

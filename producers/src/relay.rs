@@ -103,12 +103,12 @@ impl Relay {
         })
     }
 
-    /// Pushes what has yet to be pushed and is due, as far as there is room. Answers how many jobs.
+    /// Pushes what has yet to be pushed and is due, as far as there is room. Answers how many it moved out of the way.
     ///
     /// # Errors
     /// [`RelayError`].
     pub async fn push_due(&self) -> Result<usize, RelayError> {
-        let mut pushed = 0;
+        let mut moved = 0;
         let now = self.clock.now();
         for LaneWork { lane, sends, copies } in store::outbox::lanes_with_work(&self.pool, now).await? {
             if sends {
@@ -116,7 +116,8 @@ impl Relay {
                 let room = self.room(&queue).await?;
                 if room > 0 {
                     let rows = store::outbox::take_unpushed(&self.pool, lane, now, room).await?;
-                    pushed += self.push_sends(&queue, rows).await?;
+                    moved += rows.len();
+                    self.push_sends(&queue, rows).await?;
                 }
             }
             for channel in copies {
@@ -124,11 +125,11 @@ impl Relay {
                 let room = self.room(queue).await?;
                 if room > 0 {
                     let ids = store::deliveries::take_unpushed(&self.pool, channel, lane, now, room).await?;
-                    pushed += push_copies(queue, ids).await?;
+                    moved += push_copies(queue, ids).await?;
                 }
             }
         }
-        Ok(pushed)
+        Ok(moved)
     }
 
     /// Pushes again what Redis lost: rows pushed longer ago than the oldest entry that their stream still holds. Ends claims
@@ -185,10 +186,12 @@ impl Relay {
         Ok((room > 0).then_some((oldest.as_secs_f64() + GRACE_SECONDS, room)))
     }
 
-    /// Pushes sends; one that is not the job of its own row could never settle that row, and fails at once.
+    /// Pushes sends, those of cancelled batches excepted, and answers how many. One that is not the job of its own row could
+    /// never settle that row, and fails at once.
     async fn push_sends(&self, queue: &Queue<RawSendJob>, rows: Vec<Pushable>) -> Result<usize, RelayError> {
         let mut jobs = Vec::with_capacity(rows.len());
         for Pushable { id, payload } in rows {
+            let Some(payload) = payload else { continue };
             match job(id, payload) {
                 Ok(job) => jobs.push(job),
                 Err(reason) => {

@@ -5,10 +5,9 @@ use std::str::FromStr as _;
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use herald_jobs::authorisation::{Approvers, Mode, NewAuthorisation, OnTimeout, Status};
+use herald_jobs::authorisation::{Approvers, Mode, NewAuthorisation, OnTimeout, Status, key_of};
 use herald_jobs::store;
 use herald_jobs::store::authorisations::{Authorisation, AuthorisationFilter};
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::commands::{connect, one_line, print_json};
@@ -102,6 +101,12 @@ pub struct List {
     /// Only those on records of this model.
     #[arg(long)]
     model: Option<String>,
+    /// Only those on this record of the model: a JSON list for a key of several columns.
+    #[arg(long, requires = "model")]
+    key: Option<String>,
+    /// Only those that are older than this one, which ended the page before.
+    #[arg(long)]
+    after: Option<Uuid>,
     /// Only those that are pending, approved, refused, expired, withdrawn or failed.
     #[arg(long, value_parser = Status::from_str)]
     status: Option<Status>,
@@ -135,8 +140,15 @@ impl Authorise {
                 }
                 show(&it);
             }
-            Self::List(List { model, status, limit, json }) => {
-                let filter = AuthorisationFilter { model, status, ..AuthorisationFilter::default() };
+            Self::List(List { model, key, after, status, limit, json }) => {
+                let model_key = key.as_deref().map(key_of);
+                let filter = AuthorisationFilter {
+                    model,
+                    model_key,
+                    status,
+                    before: after,
+                    ..AuthorisationFilter::default()
+                };
                 let all = store::authorisations::list(&wiring.pool, &filter, limit).await?;
                 if json {
                     return print_json(&all);
@@ -161,11 +173,7 @@ impl Request {
         let then = Approvers { users: self.then_ask, role: self.then_ask_role, path: None };
         NewAuthorisation {
             model: self.model,
-            // A text that is no JSON is a text.
-            model_key: match serde_json::from_str(&self.key) {
-                Ok(key @ (Value::Number(_) | Value::Array(_))) => key,
-                _ => Value::String(self.key),
-            },
+            model_key: key_of(&self.key),
             requester: self.requester,
             approvers: Approvers { users: self.users, role: self.role, path: self.path },
             mode: self.mode,

@@ -21,16 +21,15 @@ impl Cancel {
     /// Cancels a message, or what is left of a batch, and the copies that have not gone out.
     ///
     /// # Errors
-    /// There is no such message, or its recipient has acted on it.
+    /// There is no such message or batch, or the message's recipient has acted on it.
     pub async fn run(self, config: Config) -> Result<()> {
         let producer = connect(config)?.producer();
-        if self.batch {
-            println!("{} cancelled", producer.cancel_batch(self.id.0).await?);
-        } else if producer.cancel(self.id).await? {
-            println!("cancelled");
+        let now = if self.batch {
+            producer.cancel_batch(self.id.0).await?
         } else {
-            println!("was cancelled before");
-        }
+            producer.cancel(self.id).await?
+        };
+        println!("{}", if now { "cancelled" } else { "was cancelled before" });
         Ok(())
     }
 }

@@ -13,6 +13,8 @@ use crate::commands::connect;
 use crate::config::Config;
 use crate::wiring::Wiring;
 
+/// How long an answer may wait to be told before that is worth a word: some attempts have failed then.
+const LATE: TimeDelta = TimeDelta::hours(1);
 /// How far two clocks may be apart.
 const SKEW: TimeDelta = TimeDelta::seconds(2);
 
@@ -38,6 +40,7 @@ pub async fn run(config: Config) -> Result<()> {
         findings.extend(registry(&wiring).await);
         findings.push(models(&wiring).await);
         findings.push(reminders(&wiring).await);
+        findings.push(answers(&wiring).await);
     }
     findings.extend(redis(&wiring).await);
     for finding in &findings {
@@ -145,6 +148,18 @@ async fn reminders(wiring: &Wiring) -> Finding {
             "reminders: {failed} rules failed and {paused} are paused: see `herald reminder list`"
         )),
         Err(error) => Wrong(format!("reminders: cannot be read ({error})")),
+    }
+}
+
+async fn answers(wiring: &Wiring) -> Finding {
+    match store::answer_events::troubled(&wiring.pool, wiring.clock.now() - LATE).await {
+        Ok((0, 0)) => Fine("answers: all were told, or are about to be".into()),
+        Ok((failed, late)) => Warning(format!(
+            "answers: {failed} could not be told and were given up, {late} have waited for more than an hour: \
+             `herald webhook events --state failed` (or pending) says which, `herald webhook show` why; `herald webhook replay` \
+             tells them again"
+        )),
+        Err(error) => Wrong(format!("answers: cannot be read ({error})")),
     }
 }
 

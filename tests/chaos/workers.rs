@@ -130,3 +130,33 @@ async fn fifty_thousand_that_are_due_at_once_arrive() {
     assert_memory_returns(&story, before).await;
     worker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c13_the_rows_of_a_cancelled_batch_follow_though_workers_die_meanwhile() {
+    let story = Story::begin().await;
+    let worker = Worker::start(&story);
+    let recipients: Vec<String> =
+        ["ann", "bob"].map(str::to_owned).into_iter().cycle().take(20_000).collect();
+    let notice = message("", "VIEW-NORMAL", "The canteen is closed.");
+    let batch = story.producer.send_many(notice, &recipients).await.unwrap();
+    amid(&story, 10_000).await;
+    assert!(story.producer.cancel_batch(batch.id).await.unwrap());
+    let with = |status: &str| {
+        let sql = format!("select count(*) from herald.message where status = '{status}'");
+        let story = &story;
+        async move { story.count(&sql).await }
+    };
+    eventually("some rows to follow", async || with("cancelled").await > 0).await;
+    worker.kill().await;
+    assert!(with("pending").await > 0, "it died amid its work");
+    for name in ["ann", "bob"] {
+        assert!(story.pending(name, false).await.is_empty(), "nobody sees them meanwhile");
+    }
+    let worker = Worker::start(&story);
+    let followed = "select count(*) from herald.cancelled_batch where followed_at is not null";
+    eventually("the others to follow", async || story.count(followed).await == 1).await;
+    story.settle_within(AMPLE).await;
+    assert_eq!((with("pending").await, with("cancelled").await), (0, 20_000));
+    assert_eq!(story.dead().await, [""; 0]);
+    worker.stop().await;
+}

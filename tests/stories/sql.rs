@@ -289,3 +289,28 @@ async fn c13_what_waits_can_be_cancelled() {
     assert_eq!(story.pending("ann", false).await.len(), 1, "what was cancelled does not come later");
     workers.stop().await;
 }
+
+#[tokio::test]
+async fn c13_a_role_cancels_batches_of_its_own_senders_alone() {
+    let story = Story::begin().await;
+    let role = Role::granted(&story).await;
+    let recipients = ["ann", "bob"].map(str::to_owned);
+    let own = story.producer.send_many(message("", "VIEW-NORMAL", "x"), &recipients).await.unwrap();
+    let other = NewMessage { sender: "payroll".into(), ..message("", "VIEW-NORMAL", "x") };
+    let other = story.producer.send_many(other, &recipients).await.unwrap();
+    let cancel = |id: Uuid| format!("select herald.cancel_batch('{id}')");
+    let said = complaint(&role.psql(&cancel(other.id)).await);
+    assert!(said.contains(&format!("22023: batch_id: there is no batch {}", other.id)), "{said}");
+    assert_eq!(printed(&role.psql(&format!("begin; {}; rollback", cancel(own.id))).await), "t");
+    let status = async |id: &Result<MessageId, SendError>| {
+        story.producer.standing(*id.as_ref().unwrap()).await.unwrap().unwrap().status
+    };
+    assert_eq!(status(&own.answers[0]).await, "accepted", "the caller's transaction decides");
+    assert_eq!(printed(&role.psql(&cancel(own.id)).await), "t");
+    assert_eq!(printed(&role.psql(&cancel(own.id)).await), "f");
+    assert_eq!(
+        (status(&own.answers[0]).await, status(&other.answers[0]).await),
+        ("cancelled".into(), "accepted".into())
+    );
+    role.gone().await;
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use herald_jobs::answer::Via;
+use herald_jobs::retention::{Kept, Retention};
 use herald_jobs::seal::{self, KeyRing};
 use herald_jobs::store;
 use herald_jobs::store::answer_events::{EventFilter, EventState};
@@ -181,5 +182,41 @@ async fn c03d_a_private_address_is_not_asked_unless_that_is_allowed() {
         let complaint = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && complaint.contains(said), "{arguments:?}: {complaint}");
     }
+    house.workers.stop().await;
+}
+
+#[tokio::test]
+async fn answers_that_were_told_are_purged_and_the_doctor_tells_of_those_that_were_not() {
+    let house =
+        House::begin(|number| Some(["200 OK", "410 Gone", "503 Busy"][number.min(3) - 1]), true).await;
+    let story = &house.story;
+    let state = async |state: EventState| house.events(Some(state)).await.len();
+    house.answer(1).await;
+    eventually("the first to be told", async || state(EventState::Sent).await == 1).await;
+    assert!(story.say(&["doctor"]).await.contains("ok       answers: all were told"));
+    house.answer(1).await;
+    eventually("the second to be given up", async || state(EventState::Failed).await == 1).await;
+    house.answer(1).await;
+    eventually("the third to be put off", async || house.events(None).await[0].attempts == 1).await;
+    story.execute("update herald.answer_event set created_at = created_at - interval '61 minutes'").await;
+    let said = story.say(&["doctor"]).await;
+    let expected =
+        "warning  answers: 1 could not be told and were given up, 1 have waited for more than an hour";
+    assert!(said.contains(expected), "{said}");
+
+    let purge = async |days: i64| {
+        let now = house.story.clock.now() + TimeDelta::days(days);
+        let retention = Retention::default();
+        let due = herald_workers::purge::dry_run(&house.story.pool, retention, now).await.unwrap();
+        let gone = herald_workers::purge::purge(&house.story.pool, retention, now).await.unwrap();
+        let many = |all: &[(Kept, u64)]| all.iter().find(|(kept, _)| *kept == Kept::Answers).unwrap().1;
+        assert_eq!(many(&due), many(&gone));
+        many(&gone)
+    };
+    assert_eq!(purge(89).await, 0);
+    assert_eq!(purge(91).await, 2, "the one that was told, and the one that was given up");
+    let [left] = house.events(None).await.try_into().unwrap();
+    let is_open = matches!(left.state, EventState::Pending | EventState::Sending);
+    assert!(is_open && purge(5_000).await == 0, "what is still to be told stays, however old it is");
     house.workers.stop().await;
 }

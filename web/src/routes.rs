@@ -111,7 +111,7 @@ fn routes() -> Vec<Route> {
         route(SessionScript, "/latest", get(pages::dashboard::latest)),
         route(Public, "/api", get(pages::api::show)),
         route(Public, "/api/v1/openapi.json", get(api::openapi::show)),
-        route(Token, "/api/v1/messages", post(api::messages::send)),
+        route(Token, "/api/v1/messages", get(api::messages::list).post(api::messages::send)),
         route(
             Token,
             "/api/v1/messages:batch",
@@ -121,7 +121,11 @@ fn routes() -> Vec<Route> {
         route(Admin, "/api/v1/messages/{id}/act", post(api::answers::act)),
         route(Admin, "/api/v1/messages/{id}/reply", post(api::answers::reply)),
         route(Token, "/api/v1/messages/{id}/complete", post(api::answers::complete)),
-        route(Token, "/api/v1/authorisations", post(api::authorisations::request)),
+        route(
+            Token,
+            "/api/v1/authorisations",
+            get(api::authorisations::list).post(api::authorisations::request),
+        ),
         route(Token, "/api/v1/authorisations/{id}", get(api::authorisations::read)),
         route(Token, "/api/v1/authorisations/{id}/withdraw", post(api::authorisations::withdraw)),
         route(Token, "/api/v1/messages/{id}", get(api::messages::read)),

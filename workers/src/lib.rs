@@ -3,6 +3,7 @@
 //! [`run`] is the list of all workers. Each queue's handler stands in the file of its name: [`send`] puts messages into
 //! inboxes, [`deliver`] sends copies out by e-mail, [`sms`] by SMS, [`periodic`] runs what the schedule started.
 
+mod cancelling;
 pub mod check;
 mod context;
 pub mod deliver;
@@ -15,6 +16,7 @@ mod outcome;
 pub mod periodic;
 pub mod purge;
 mod register;
+mod repeat;
 pub mod send;
 pub mod sessions;
 pub mod settings;

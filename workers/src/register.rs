@@ -19,8 +19,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Context;
+use crate::cancelling::Follower;
 use crate::deliver::{DeliverContext, email};
 use crate::periodic::{PeriodicContext, periodic};
+use crate::repeat::repeat;
 use crate::send::{SendContext, record_dead, send};
 use crate::settings::Registry;
 use crate::sms::{SmsContext, sms};
@@ -156,6 +158,8 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
     let relay = Relay::new(pool.clone(), queues.clone(), clock, options.max_depth);
     let stop = crew.stop.clone();
     crew.help("relay", relay.run(stop.clone()));
+    let mut follower = Follower::new(context.clone());
+    crew.help("cancelled batches", repeat("cancelled batches", stop.clone(), async move || follower.step().await));
     let follow = tokio::spawn(async move { directory.follow().await });
     let alert_follow = alerts.handle().spawn(async move { alert_directory.follow().await });
 

@@ -195,6 +195,25 @@ pub async fn list(
     .await
 }
 
+/// How many answers were given up, and how many came before `since` and still wait to be told.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn troubled(
+    executor: impl PgExecutor<'_>,
+    since: DateTime<Utc>,
+) -> Result<(i64, i64), sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select (select count(*) from herald.answer_event where state = 'failed') as "failed!",
+                  (select count(*) from herald.answer_event where state = 'pending' and created_at < $1)
+                      + (select count(*) from herald.answer_event where state = 'sending' and created_at < $1) as "late!""#,
+        since
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok((row.failed, row.late))
+}
+
 /// One attempt at an event.
 #[derive(Clone, Debug)]
 pub struct EventAttempt {

@@ -52,7 +52,7 @@ pub async fn answerable(
 ) -> Result<Option<Answerable>, sqlx::Error> {
     let row = sqlx::query!(
         r#"select m.id, m.recipient_id, u.username, u.active, m.sender, m.sender_instance, m.message_type, m.required_action,
-                  m.complete_on, m.subject, m.message_text, m.status, m.reply_value, m.acted_at, m.acted_by, m.acted_via,
+                  m.complete_on, m.subject, m.message_text, herald.status_of(m.status, m.batch_id) as "status!", m.reply_value, m.acted_at, m.acted_by, m.acted_via,
                   m.closed_reason,
                   array(select c.value from herald.choice c where c.choice_set = m.choice_set order by c.position) as "values!",
                   array(select c.label from herald.choice c where c.choice_set = m.choice_set order by c.position) as "labels!",

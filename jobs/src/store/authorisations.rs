@@ -98,6 +98,10 @@ pub struct AuthorisationFilter {
     pub model_key: Option<Value>,
     /// Those that stand so.
     pub status: Option<Status>,
+    /// Those of one of these models.
+    pub models: Option<Vec<String>>,
+    /// Those that are older than the one with this id: continues a page.
+    pub before: Option<Uuid>,
 }
 
 /// Authorisations, newest first: at most `limit`.
@@ -114,12 +118,15 @@ pub async fn list(
                 created_at
          from herald.authorisation
          where ($1::uuid is null or id = $1) and ($2::text is null or model = $2) and ($3::jsonb is null or model_key = $3)
-           and ($4::text is null or status = $4)
-         order by id desc limit $5",
+           and ($4::text is null or status = $4) and ($5::text[] is null or model = any($5))
+           and id < coalesce($6::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+         order by id desc limit $7",
         filter.id,
         filter.model,
         filter.model_key,
         filter.status.map(Status::as_str),
+        filter.models.as_deref(),
+        filter.before,
         limit
     )
     .fetch_all(pool)

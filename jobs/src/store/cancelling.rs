@@ -1,13 +1,10 @@
-//! Cancelling what waits.
+//! Cancelling what waits: a message by its row, a batch by a mark that its rows follow (`docs/decisions/cancelling.md`).
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::id::MessageId;
-
-/// Most messages of a batch that are cancelled by one commit.
-const GROUP: i64 = 5_000;
 
 /// Cancels a message, and its copies that have not gone out. `false`: it was cancelled before.
 ///
@@ -17,28 +14,72 @@ pub async fn cancel(executor: impl PgExecutor<'_>, id: MessageId) -> Result<bool
     sqlx::query_scalar!(r#"select herald.cancel_message($1) as "cancelled!""#, id.0).fetch_one(executor).await
 }
 
-/// Cancels what waits of a batch, a group at a time. Answers how many messages were cancelled now.
+/// Cancels all that waits of a batch, however many messages that is. `false`: it was cancelled before.
 ///
 /// # Errors
-/// The database cannot be reached; what was cancelled until then stays so.
-pub async fn cancel_batch(pool: &PgPool, batch: Uuid, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let mut cancelled = 0;
-    loop {
-        let group = sqlx::query_scalar!(
-            r#"select herald.cancel(ids, $3) as "cancelled!"
-               from (select array(
-                   (select id from herald.outbox where batch_id = $1 limit $2)
-                   union
-                   (select id from herald.message where batch_id = $1 and status = 'pending' limit $2)) as ids) as waiting"#,
-            batch,
-            GROUP,
-            now
-        )
-        .fetch_one(pool)
-        .await?;
-        if group == 0 {
-            return Ok(cancelled);
-        }
-        cancelled += u64::try_from(group).unwrap_or_default();
-    }
+/// SQLSTATE 22023: there is no such batch.
+pub async fn cancel_batch(executor: impl PgExecutor<'_>, batch: Uuid) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"select herald.cancel_batch($1) as "cancelled!""#, batch).fetch_one(executor).await
+}
+
+/// The batches whose rows have yet to follow, those cancelled first first.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn cancelling(executor: impl PgExecutor<'_>) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select id from herald.cancelled_batch where followed_at is null order by cancelled_at"
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Lets rows of a cancelled batch follow, at most `limit` of each table. Answers how many; `None`: another process is at it.
+///
+/// # Errors
+/// The database cannot be reached; then none followed.
+pub async fn follow(
+    executor: impl PgExecutor<'_>,
+    batch: Uuid,
+    limit: i32,
+    now: DateTime<Utc>,
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!("select herald.follow_cancelled($1, $2, $3)", batch, limit, now)
+        .fetch_one(executor)
+        .await
+}
+
+/// The transactions that are writing messages or sends right now. A statement locks its table before it looks at what is there, so that
+/// one which is not among these sees every batch that was cancelled before this was asked.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn writers(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select distinct virtualtransaction as "writer!" from pg_catalog.pg_locks
+           where locktype = 'relation' and database = (select oid from pg_catalog.pg_database where datname = current_database())
+             and relation in ('herald.message'::regclass, 'herald.outbox'::regclass)
+             and mode = 'RowExclusiveLock' and granted and pid <> pg_backend_pid()"#
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// Records that nothing of a cancelled batch is left to follow.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn followed(
+    executor: impl PgExecutor<'_>,
+    batch: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update herald.cancelled_batch set followed_at = $2 where id = $1 and followed_at is null",
+        batch,
+        now
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
 }

@@ -123,7 +123,7 @@ pub async fn remove(pool: &PgPool, code: &str, expect: &Expect, actor: &str) -> 
     let user = sqlx::query_scalar!(
         r#"select 'the message type ' || code as "user!" from herald.message_type where choice_set = $1
            union all
-           (select 'a pending message' from herald.message where status = 'pending' and choice_set = $1 limit 1)
+           (select 'a pending message' from herald.current_message where status = 'pending' and choice_set = $1 limit 1)
            limit 1"#,
         code
     )

@@ -179,8 +179,10 @@ pub async fn record_and_claim(
                         case when s.goes then d.pushed_at end, case when not s.goes then $9::timestamptz end
                  from (select found.*, why is null and not is_over as goes
                        from (select (select reason from herald.suppression where address = lower(d.address)) as why,
-                                    (select m.status in ('cancelled', 'withdrawn') from herald.message m
-                                     where m.id = d.message_id) as is_over) found) s
+                                    (select m.status in ('cancelled', 'withdrawn')
+                                            or m.status = 'pending'
+                                               and exists (select from herald.cancelling c where c.id = m.batch_id)
+                                     from herald.message m where m.id = d.message_id) as is_over) found) s
              )
              where id = any($12)
                -- The second: this very claim, whose answer was lost.

@@ -26,12 +26,22 @@ pub const MOST_COUNTED: i64 = 10_000;
 /// # Errors
 /// The database cannot be reached.
 pub async fn counts(executor: impl PgExecutor<'_>, recipient: i64) -> Result<Counts, sqlx::Error> {
+    // While no batch is being cancelled, the index alone tells.
     sqlx::query_as!(
         Counts,
-        r#"select (select count(*) from (select from herald.message
-                                         where recipient_id = $1 and alert and status = 'pending' limit $2) as a) as "alerts!",
-                  (select count(*) from (select from herald.message
-                                         where recipient_id = $1 and not alert and status = 'pending' limit $2) as m) as "messages!""#,
+        r#"select case when not is_cancelling then
+                       (select count(*) from (select from herald.message
+                                              where recipient_id = $1 and alert and status = 'pending' limit $2) as a)
+                  else (select count(*) from (select from herald.current_message
+                                              where recipient_id = $1 and alert and status = 'pending' limit $2) as a)
+                  end as "alerts!",
+                  case when not is_cancelling then
+                       (select count(*) from (select from herald.message
+                                              where recipient_id = $1 and not alert and status = 'pending' limit $2) as m)
+                  else (select count(*) from (select from herald.current_message
+                                              where recipient_id = $1 and not alert and status = 'pending' limit $2) as m)
+                  end as "messages!"
+           from (select exists (select from herald.cancelling) as is_cancelling) as now"#,
         recipient,
         MOST_COUNTED + 1
     )
@@ -49,7 +59,8 @@ pub async fn newest(
     alert: bool,
 ) -> Result<Option<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
-        "select id from herald.message where recipient_id = $1 and alert = $2 and status = 'pending' order by id desc limit 1",
+        r#"select id as "id!" from herald.current_message
+           where recipient_id = $1 and alert = $2 and status = 'pending' order by id desc limit 1"#,
         recipient,
         alert
     )
@@ -105,9 +116,11 @@ pub async fn pending(
 ) -> Result<Vec<InboxMessage>, sqlx::Error> {
     sqlx::query_as!(
         InboxMessage,
-        r#"select id, alert, message_type, required_action, choice_set, action_url, action_parameters, complete_on,
-                  subject, message_text, sender, sender_instance, created_at, seen_at, expires_at
-           from herald.message
+        r#"select id as "id!", alert as "alert!", message_type as "message_type!", required_action as "required_action!",
+                  choice_set, action_url, action_parameters, complete_on as "complete_on!", subject as "subject!",
+                  message_text as "message_text!", sender as "sender!", sender_instance, created_at as "created_at!", seen_at,
+                  expires_at
+           from herald.current_message
            where recipient_id = $1 and alert = $2 and status = 'pending'
              and id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
            order by id desc limit $4"#,
@@ -132,7 +145,7 @@ pub async fn some(
     let rows = sqlx::query!(
         r#"select id, alert, message_type, required_action, choice_set, action_url, action_parameters, complete_on,
                   subject, message_text, sender, sender_instance, created_at, seen_at, expires_at,
-                  status, reply_value, acted_at, acted_by, acted_via, closed_reason
+                  herald.status_of(status, batch_id) as "status!", reply_value, acted_at, acted_by, acted_via, closed_reason
            from herald.message where recipient_id = $1 and id = any($2)"#,
         recipient,
         ids

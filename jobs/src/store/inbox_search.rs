@@ -149,14 +149,15 @@ fn pattern(text: &str) -> String {
 macro_rules! look_statement {
     ($state:literal, $within:expr, $search:expr, $words:expr, $limit:expr) => {
         sqlx::query!(
-            "select id, alert, message_type, required_action, choice_set, action_url, action_parameters, complete_on,
-                    subject, message_text, sender, sender_instance, created_at, seen_at, expires_at,
-                    status, reply_value, acted_at, acted_by, acted_via, closed_reason
+            r#"select id as "id!", alert as "alert!", message_type as "message_type!", required_action as "required_action!",
+                    choice_set, action_url, action_parameters, complete_on as "complete_on!", subject as "subject!",
+                    message_text as "message_text!", sender as "sender!", sender_instance, created_at as "created_at!", seen_at,
+                    expires_at, status as "status!", reply_value, acted_at, acted_by, acted_via, closed_reason
              from (select m.*, m.sender || ' ' || coalesce(m.sender_instance, '') as whom,
                           m.subject || ' ' || left(m.message_text, 20000) || ' ' || m.sender || ' '
                               || coalesce(m.sender_instance, '') as words
-                   from herald.message m
-                   where m.recipient_id = $1 and m.alert = $2 and m.status " + $state + " and m.id < $3 and m.id >= $4
+                   from herald.current_message m
+                   where m.recipient_id = $1 and m.alert = $2 and m.status "# + $state + r#" and m.id < $3 and m.id >= $4
                    order by m.id desc limit $5) as slice
              where ($6::text is null or message_type = $6)
                and ($7::text is null or lower(whom) like lower($7))
@@ -166,7 +167,7 @@ macro_rules! look_statement {
                and ($11::text[] is null or status = any($11))
                and ($12::text[] is null or lower(words) like all ($12))
                and ($13::text is null or to_tsvector('simple', translate(words, '-_/.@:', '      ')) @@ $13::text::tsquery)
-             order by id desc limit $14",
+             order by id desc limit $14"#,
             $within.recipient,
             $within.alert,
             $within.upper,
@@ -251,9 +252,9 @@ async fn end_of_slice(pool: &PgPool, within: &Within) -> Result<Option<Uuid>, sq
     let Within { recipient, alert, waiting, upper, lower } = *within;
     if waiting {
         sqlx::query_scalar!(
-            "select id from herald.message
+            r#"select id as "id!" from herald.current_message
              where recipient_id = $1 and alert = $2 and status = 'pending' and id < $3 and id >= $4
-             order by id desc offset $5 limit 1",
+             order by id desc offset $5 limit 1"#,
             recipient,
             alert,
             upper,
@@ -264,9 +265,9 @@ async fn end_of_slice(pool: &PgPool, within: &Within) -> Result<Option<Uuid>, sq
         .await
     } else {
         sqlx::query_scalar!(
-            "select id from herald.message
+            r#"select id as "id!" from herald.current_message
              where recipient_id = $1 and alert = $2 and status <> 'pending' and id < $3 and id >= $4
-             order by id desc offset $5 limit 1",
+             order by id desc offset $5 limit 1"#,
             recipient,
             alert,
             upper,

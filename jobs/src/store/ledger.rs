@@ -142,7 +142,8 @@ pub async fn retry(
         "update herald.delivery d
          set state = 'pending', next_attempt_at = $2, pushed_at = null, finished_at = null
          where id = $1 and state in ('failed', 'unknown', 'suppressed') and address <> ''
-           and exists (select from herald.message m where m.id = message_id and m.status not in ('cancelled', 'withdrawn'))",
+           and exists (select from herald.message m
+                       where m.id = message_id and herald.status_of(m.status, m.batch_id) not in ('cancelled', 'withdrawn'))",
         id.0,
         now
     )

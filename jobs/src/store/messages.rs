@@ -195,8 +195,11 @@ async fn insert_new(pool: &PgPool, rows: &[&NewRow]) -> Result<(), sqlx::Error> 
     let free: Vec<Uuid> = rows.iter().filter(|row| !row.needs_permit).map(|row| row.id.0).collect();
     let permits: Vec<Uuid> = rows.iter().filter(|row| row.needs_permit).map(|row| row.id.0).collect();
     insert_statement!(
+        // A batch that was cancelled gets no permits: its rows stay, for `store::cancelling` to close.
         "deleted as (
-             delete from herald.outbox where id = any($22) returning id
+             delete from herald.outbox o
+             where id = any($22) and (batch_id is null or not exists (select from herald.cancelled_batch c where c.id = o.batch_id))
+             returning id
          ), permit as materialized (
              select id from deleted union all select unnest($23::uuid[])
          ), ",
@@ -263,6 +266,10 @@ fn recipients(rows: &[&NewRow]) -> String {
 /// How a message stands, for whoever sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
+    /// Key.
+    pub id: Uuid,
+    /// Of a send to many.
+    pub batch_id: Option<Uuid>,
     /// `accepted`, `failed` (its job failed for good), `pending`, `acted`, `cancelled` or `withdrawn`.
     pub status: String,
     /// Who receives it.
@@ -308,22 +315,23 @@ pub struct Standing {
 pub async fn standing(executor: impl PgExecutor<'_>, id: MessageId) -> Result<Option<Standing>, sqlx::Error> {
     sqlx::query_as!(
         Standing,
-        r#"select status as "status!", recipient as "recipient!", message_type as "message_type!",
+        r#"select id as "id!", batch_id, status as "status!", recipient as "recipient!", message_type as "message_type!",
                   message_text as "message_text!", sender as "sender!", sender_instance, template, template_version,
                   template_error, sent_by, reply_value, reason,
                   created_at as "created_at!", seen_at, acted_at, acted_by, acted_via, closed_reason
            from (
-             select m.status, u.username as recipient, m.message_type, m.message_text, m.sender, m.sender_instance,
+             select m.id, m.batch_id, herald.status_of(m.status, m.batch_id) as status, u.username as recipient, m.message_type, m.message_text, m.sender, m.sender_instance,
                     m.template, m.template_version, m.template_error, m.sent_by, m.reply_value, null::text as reason,
                     m.created_at, m.seen_at, m.acted_at, m.acted_by, m.acted_via, m.closed_reason
              from herald.message m join herald.app_user u on u.id = m.recipient_id where m.id = $1
              union all
-             select case when failed_at is null then 'accepted' else 'failed' end, payload->'message'->>'recipient',
+             select o.id, o.batch_id, case when exists (select from herald.cancelled_batch c where c.id = o.batch_id) then 'cancelled'
+                         when failed_at is null then 'accepted' else 'failed' end, payload->'message'->>'recipient',
                     payload->'message'->>'message_type', coalesce(payload->'message'->>'message_text', ''),
                     payload->'message'->>'sender', payload->'message'->>'sender_instance',
                     payload->'message'->>'template', null, null, payload->>'sent_by', null, reason, accepted_at, null, null,
                     null, null, null
-             from herald.outbox where id = $1
+             from herald.outbox o where id = $1
            ) as m limit 1"#,
         id.0
     )
@@ -343,7 +351,7 @@ pub async fn purge_expired(
     let purged = sqlx::query!(
         r#"with purged as (
              delete from herald.message
-             where id = any(array(select id from herald.message
+             where id = any(array(select id from herald.current_message
                    where status = 'pending' and expires_at is not null and expires_at <= $1 and required_action = $3
                    order by expires_at limit $2 for update skip locked))
              returning id, recipient_id, message_type, seen_at

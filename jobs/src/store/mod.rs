@@ -49,6 +49,7 @@ pub mod reminder_log;
 #[cfg(feature = "render")]
 pub mod reminders;
 pub mod send_grants;
+pub mod sent;
 pub mod sms_reports;
 pub mod suppressions;
 pub mod users;

@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 /// As whom Herald reads the host's tables: it has been granted the columns of registered models and nothing else.
 pub(super) const READER: &str = "herald_reader";
 /// Tables of Herald's own that may be models.
-const OWN_TABLES: [&str; 4] = ["app_user", "delivery", "message", "message_type"];
+const OWN_TABLES: [&str; 4] = ["app_user", "current_message", "delivery", "message_type"];
 /// Columns of those that are never shown.
 const OWN_SECRETS: [&str; 2] = ["password_hash", "lease_token"];
 

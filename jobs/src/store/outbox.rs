@@ -40,6 +40,8 @@ pub enum Accepted {
     NoRecipient,
     /// There is no user of the sender's name.
     NoSender,
+    /// Its batch was cancelled.
+    Cancelled,
 }
 
 /// A query over the columns of sends: `$1` to `$8`.
@@ -81,6 +83,7 @@ pub async fn accept(
                 as s(id, lane, payload, recipient, sender, due_at, pushed, batch_id)
            where (select active from herald.app_user u where u.username = s.recipient)
              and (s.sender is null or (select true from herald.app_user u where u.username = s.sender))
+             and (s.batch_id is null or not exists (select from herald.cancelled_batch c where c.id = s.batch_id))
            returning id"#,
         sends
     )
@@ -112,16 +115,18 @@ async fn accept_or_explain(
         query,
         r#"with send as materialized (
              select s.*, coalesce((select active from herald.app_user u where u.username = s.recipient), false) as has_recipient,
-                    s.sender is null or (select true from herald.app_user u where u.username = s.sender) is true as has_sender
+                    s.sender is null or (select true from herald.app_user u where u.username = s.sender) is true as has_sender,
+                    exists (select from herald.cancelled_batch c where c.id = s.batch_id) as is_cancelled
              from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::bool[], $8::uuid[])
                   with ordinality as s(id, lane, payload, recipient, sender, due_at, pushed, batch_id, n)
          ), accepted as (
              insert into herald.outbox (id, lane, payload, due_at, pushed_at, batch_id)
              select id, lane, payload::json, coalesce(due_at, now()), case when pushed then now() end, batch_id
-             from send where has_recipient and has_sender
+             from send where has_recipient and has_sender and not is_cancelled
              on conflict (id) do nothing
          )
-         select has_recipient as "has_recipient!", has_sender as "has_sender!" from send order by n"#,
+         select has_recipient as "has_recipient!", has_sender as "has_sender!", is_cancelled as "is_cancelled!"
+         from send order by n"#,
         sends
     )
     .fetch_all(connection)
@@ -129,9 +134,10 @@ async fn accept_or_explain(
     Ok(checked
         .into_iter()
         .map(|row| match (row.has_recipient, row.has_sender) {
-            (true, true) => Accepted::Yes,
             (false, _) => Accepted::NoRecipient,
             (true, false) => Accepted::NoSender,
+            (true, true) if row.is_cancelled => Accepted::Cancelled,
+            (true, true) => Accepted::Yes,
         })
         .collect())
 }
@@ -211,8 +217,8 @@ pub async fn purge_keys(
 pub struct Pushable {
     /// The message's id.
     pub id: Uuid,
-    /// The send job as JSON.
-    pub payload: String,
+    /// The send job as JSON; `None`: its batch was cancelled, and it is not pushed.
+    pub payload: Option<String>,
 }
 
 /// What is due in a lane.
@@ -265,7 +271,8 @@ pub async fn lanes_with_work(
         .collect())
 }
 
-/// Rows that have yet to be pushed and are due at `now`, at most `limit`; counts them as pushed.
+/// Rows that have yet to be pushed and are due at `now`, at most `limit`; counts them as pushed: those of a cancelled batch for ever,
+/// so that nobody comes upon them again until they are gone.
 ///
 /// # Errors
 /// The database cannot be reached.
@@ -277,11 +284,12 @@ pub async fn take_unpushed(
 ) -> Result<Vec<Pushable>, sqlx::Error> {
     sqlx::query_as!(
         Pushable,
-        r#"update herald.outbox set pushed_at = clock_timestamp()
+        r#"update herald.outbox o set pushed_at = case when exists (select from herald.cancelling c where c.id = o.batch_id)
+                                                      then 'infinity' else clock_timestamp() end
            where id = any(array(select id from herald.outbox
                  where lane = $1 and pushed_at is null and failed_at is null and due_at <= $2
                  order by due_at limit $3))
-           returning id, payload::text as "payload!""#,
+           returning id, case when pushed_at < 'infinity' then payload::text end as payload"#,
         lane.as_str(),
         now,
         limit
@@ -290,7 +298,7 @@ pub async fn take_unpushed(
     .await
 }
 
-/// Rows that were pushed more than `age` seconds ago, at most `limit`; counts them as pushed again.
+/// Rows that were pushed more than `age` seconds ago, at most `limit`; counts them as pushed again, as [`take_unpushed`] does.
 ///
 /// # Errors
 /// The database cannot be reached.
@@ -302,11 +310,12 @@ pub async fn take_lost(
 ) -> Result<Vec<Pushable>, sqlx::Error> {
     sqlx::query_as!(
         Pushable,
-        r#"update herald.outbox set pushed_at = clock_timestamp()
+        r#"update herald.outbox o set pushed_at = case when exists (select from herald.cancelling c where c.id = o.batch_id)
+                                                      then 'infinity' else clock_timestamp() end
            where id = any(array(select id from herald.outbox
                  where lane = $1 and pushed_at < clock_timestamp() - make_interval(secs => $2) and failed_at is null
                  order by pushed_at limit $3))
-           returning id, payload::text as "payload!""#,
+           returning id, case when pushed_at < 'infinity' then payload::text end as payload"#,
         lane.as_str(),
         age,
         limit

@@ -38,6 +38,19 @@ pub async fn batch(pool: &PgPool, kept: Kept, until: DateTime<Utc>, limit: i64) 
             until,
             limit
         ),
+        Kept::Answers => sqlx::query!(
+            "delete from herald.answer_event where id = any(array(
+                 select id from herald.answer_event where finished_at <= $1 and state in ('sent', 'failed', 'kept')
+                 order by finished_at limit $2 for update skip locked))",
+            until,
+            limit
+        ),
+        Kept::Batches => sqlx::query!(
+            "delete from herald.cancelled_batch where id = any(array(
+                 select id from herald.cancelled_batch where followed_at <= $1 limit $2 for update skip locked))",
+            until,
+            limit
+        ),
         Kept::Tokens => sqlx::query!(
             "delete from herald.api_token where id = any(array(
                  select id from herald.api_token where least(revoked_at, expires_at) <= $1 order by id limit $2))",
@@ -75,7 +88,7 @@ pub async fn count(
     }
     match kept {
         Kept::Expired => counted!(
-            r#"select count(*) as "many!" from herald.message
+            r#"select count(*) as "many!" from herald.current_message
                where status = 'pending' and expires_at is not null and expires_at <= $1 and required_action = $2"#,
             RequiredAction::View.as_str()
         ),
@@ -85,6 +98,12 @@ pub async fn count(
         Kept::Ledger => counted!(
             r#"select count(*) as "many!" from herald.delivery where finished_at <= $1 and state not in ('pending', 'sending')"#
         ),
+        Kept::Answers => counted!(
+            r#"select count(*) as "many!" from herald.answer_event where finished_at <= $1 and state in ('sent', 'failed', 'kept')"#
+        ),
+        Kept::Batches => {
+            counted!(r#"select count(*) as "many!" from herald.cancelled_batch where followed_at <= $1"#)
+        }
         Kept::Events => counted!(r#"select count(*) as "many!" from herald.event where handled_at < $1"#),
         Kept::Outputs => counted!(r#"select count(*) as "many!" from herald.output where expires_at <= $1"#),
         Kept::Keys => {

@@ -8,7 +8,7 @@ use crate::refusal::{Refusal, check_line};
 /// Longest sender, in characters.
 const MAX_SENDER: usize = crate::send::MAX_SENDER;
 /// What a role that sends may call.
-const FUNCTIONS: &str = "herald.send_message, herald.add_recipient, herald.cancel_message, herald.request_authorisation, \
+const FUNCTIONS: &str = "herald.send_message, herald.add_recipient, herald.cancel_message, herald.cancel_batch, herald.request_authorisation, \
      herald.withdraw_authorisation, herald.complete_message, herald.answer_of";
 
 /// A role, and a sender it may send as; `*`: any.

@@ -4,13 +4,15 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use herald_jobs::authorisation::NewAuthorisation;
-use herald_jobs::store::authorisations::Authorisation;
+use herald_jobs::authorisation::{NewAuthorisation, Status, key_of};
+use herald_jobs::store;
+use herald_jobs::store::authorisations::{Authorisation, AuthorisationFilter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::body::JsonBody;
+use super::page::{Filtered, Listed};
 use super::problem::{self, Problem};
 use super::token::Caller;
 use super::{sending, version};
@@ -44,6 +46,37 @@ pub(crate) async fn request(
     let location = format!("/api/v1/authorisations/{}", asked.id);
     let body = Json(Asked { id: asked.id, status: "pending" });
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response())
+}
+
+/// Which requests are listed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Filter {
+    status: Option<Status>,
+    model: Option<String>,
+    model_key: Option<String>,
+}
+
+/// GET /api/v1/authorisations: those on records of the models that the token sends as, newest first.
+pub(crate) async fn list(
+    State(app): State<App>,
+    Extension(Caller(token)): Extension<Caller>,
+    Filtered { filter, page }: Filtered<Filter>,
+) -> Result<Json<Listed<Authorisation>>, Problem> {
+    if filter.model_key.is_some() && filter.model.is_none() {
+        return Err(problem::bad_query("model: is needed with model_key".to_owned()));
+    }
+    let which = AuthorisationFilter {
+        status: filter.status,
+        model: filter.model,
+        model_key: filter.model_key.as_deref().map(key_of),
+        models: Some(sending::senders(&token).map(str::to_owned).collect()),
+        before: page.after_id()?,
+        ..AuthorisationFilter::default()
+    };
+    let items = store::authorisations::list(&app.pool, &which, page.limit).await?;
+    let next = page.next_by_id(&items, |item| item.id);
+    Ok(Json(Listed { items, next }))
 }
 
 /// GET /api/v1/authorisations/{id}

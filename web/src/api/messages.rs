@@ -5,15 +5,19 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
+use herald_jobs::address::Username;
 use herald_jobs::id::MessageId;
 use herald_jobs::store;
 use herald_jobs::store::deliveries::Delivery;
 use herald_jobs::store::messages::Standing;
+use herald_jobs::store::sent::{MessageStatus, Sent};
 use herald_producers::{NewContact, NewMessage};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::body::JsonBody;
+use super::page::{Filtered, Listed};
 use super::problem::{self, Problem};
 use super::token::Caller;
 use super::{sending, version};
@@ -60,6 +64,8 @@ pub(crate) async fn send(
 pub(crate) struct Message {
     /// Its id.
     id: MessageId,
+    /// Of a send to many.
+    batch_id: Option<Uuid>,
     /// `accepted`, `failed` (an operator looks at it), `pending`, `acted`, `cancelled` or `withdrawn`.
     status: String,
     recipient: String,
@@ -86,6 +92,33 @@ pub(crate) struct Message {
     closed_reason: Option<String>,
 }
 
+impl From<Standing> for Message {
+    fn from(it: Standing) -> Self {
+        Self {
+            id: MessageId(it.id),
+            batch_id: it.batch_id,
+            status: it.status,
+            recipient: it.recipient,
+            message_type: it.message_type,
+            message_text: it.message_text,
+            sender: it.sender,
+            sender_instance: it.sender_instance,
+            template: it.template,
+            template_version: it.template_version,
+            template_error: it.template_error,
+            sent_by: it.sent_by,
+            reply_value: it.reply_value,
+            reason: it.reason,
+            created_at: it.created_at,
+            seen_at: it.seen_at,
+            acted_at: it.acted_at,
+            acted_by: it.acted_by,
+            acted_via: it.acted_via,
+            closed_reason: it.closed_reason,
+        }
+    }
+}
+
 /// GET /api/v1/messages/{id}
 pub(crate) async fn read(
     State(app): State<App>,
@@ -93,29 +126,50 @@ pub(crate) async fn read(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (id, it) = own(&app, &caller, &id).await?;
-    let message = Message {
-        id,
-        status: it.status,
-        recipient: it.recipient,
-        message_type: it.message_type,
-        message_text: it.message_text,
-        sender: it.sender,
-        sender_instance: it.sender_instance,
-        template: it.template,
-        template_version: it.template_version,
-        template_error: it.template_error,
-        sent_by: it.sent_by,
-        reply_value: it.reply_value,
-        reason: it.reason,
-        created_at: it.created_at,
-        seen_at: it.seen_at,
-        acted_at: it.acted_at,
-        acted_by: it.acted_by,
-        acted_via: it.acted_via,
-        closed_reason: it.closed_reason,
+    let (_, standing) = own(&app, &caller, &id).await?;
+    version::tagged(&headers, &Message::from(standing))
+}
+
+/// Which messages are listed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Filter {
+    recipient: Option<String>,
+    batch: Option<Uuid>,
+    status: Option<MessageStatus>,
+}
+
+/// GET /api/v1/messages: those of the token's senders that have reached an inbox, newest first.
+pub(crate) async fn list(
+    State(app): State<App>,
+    Extension(Caller(token)): Extension<Caller>,
+    Filtered { filter, page }: Filtered<Filter>,
+) -> Result<Json<Listed<Message>>, Problem> {
+    if filter.recipient.is_none() && filter.batch.is_none() {
+        return Err(problem::bad_query("recipient: this or batch is needed".to_owned()));
+    }
+    let recipient = match &filter.recipient {
+        None => None,
+        Some(name) => {
+            let name = Username::parse(name)
+                .map_err(|problem| problem::bad_query(format!("recipient: {problem}")))?;
+            let user = store::users::by_name(&app.pool, &name).await?;
+            let missing = || problem::bad_query("recipient: there is no user of this name".to_owned());
+            Some(user.ok_or_else(missing)?.id)
+        }
     };
-    version::tagged(&headers, &message)
+    let senders: Vec<String> = sending::senders(&token).map(str::to_owned).collect();
+    let sent = Sent {
+        senders: &senders,
+        message_types: token.message_types.as_deref(),
+        recipient,
+        batch: filter.batch,
+        status: filter.status,
+    };
+    let found = store::sent::list(&app.pool, &sent, page.after_id()?, page.limit).await?;
+    let items: Vec<Message> = found.into_iter().map(Message::from).collect();
+    let next = page.next_by_id(&items, |item| item.id.0);
+    Ok(Json(Listed { items, next }))
 }
 
 /// A copy as the sender sees it.

@@ -8,16 +8,18 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use herald_jobs::account::Account;
 use herald_jobs::authoring::Preview;
-use herald_jobs::authorisation::NewAuthorisation;
+use herald_jobs::authorisation::{NewAuthorisation, Status};
 use herald_jobs::choice_set::ChoiceSet;
 use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::message_type::MessageType;
 use herald_jobs::model::Model;
 use herald_jobs::send::MAX_KEY;
 use herald_jobs::store::authorisations::Authorisation;
+use herald_jobs::store::sent::MessageStatus;
 use herald_producers::{NewContact, NewMessage};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::answers::{GivenAnswer, Taken};
@@ -78,6 +80,16 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
             .takes::<NewMessage>(of, JSON, &message)
             .answers::<Accepted>(of, 202, JSON, "Accepted: it is not lost, whatever dies next."),
         Operation::new(
+            "get",
+            "/api/v1/messages",
+            "Lists the messages of the token's senders that have reached an inbox, newest first",
+        )
+        .parameter("recipient", "query", &json!({"type": "string"}), "To this user. This or batch is needed.")
+        .parameter("batch", "query", &uuid(), "Of this send to many.")
+        .parameter("status", "query", &names(MessageStatus::ALL), "Those that stand so.")
+        .paged()
+        .answers::<Listed<Message>>(of, 200, JSON, "A page."),
+        Operation::new(
             "post",
             "/api/v1/messages:batch",
             "Sends a message for each line, and answers a line for each",
@@ -123,6 +135,16 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
                         "message_text": "May Bob buy an espresso machine?", "answer_to": "webhook:erp"}),
             )
             .answers::<Asked>(of, 202, JSON, "Accepted: it is not lost, whatever dies next."),
+        Operation::new(
+            "get",
+            "/api/v1/authorisations",
+            "Lists requests for a decision on records of the models that the token sends as, newest first",
+        )
+        .parameter("status", "query", &names(Status::ALL), "Those that stand so.")
+        .parameter("model", "query", &json!({"type": "string"}), "Those on records of this model.")
+        .parameter("model_key", "query", &json!({"type": "string"}), "Those on this record of the model: a JSON list for a key of several columns.")
+        .paged()
+        .answers::<Listed<Authorisation>>(of, 200, JSON, "A page."),
         Operation::new("get", "/api/v1/authorisations/{id}", "Tells how a request for a decision stands")
             .known()
             .answers::<Authorisation>(of, 200, JSON, "It, with who was asked and what they answered."),
@@ -231,6 +253,14 @@ fn output(of: &mut SchemaGenerator) -> Operation {
     )
 }
 
+fn uuid() -> Value {
+    json!({"type": "string", "format": "uuid"})
+}
+
+fn names(all: &[impl Serialize]) -> Value {
+    json!({"type": "string", "enum": all})
+}
+
 /// The requests about one kind of what is maintained.
 fn maintained<T: JsonSchema>(
     of: &mut SchemaGenerator,
@@ -268,11 +298,7 @@ impl Operation {
     fn new(method: &'static str, path: &'static str, summary: &str) -> Self {
         let names = path.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name);
         let parameter = |name: &str| {
-            let schema = if name == "id" {
-                json!({"type": "string", "format": "uuid"})
-            } else {
-                json!({"type": "string"})
-            };
+            let schema = if name == "id" { uuid() } else { json!({"type": "string"}) };
             json!({"name": name, "in": "path", "required": true, "schema": schema})
         };
         let parameters = names.map(parameter).collect();

@@ -54,8 +54,7 @@ pub(super) fn may_send(
     message_type: &str,
 ) -> Result<(), Problem> {
     if !is_sender(token, sender) {
-        let senders = std::iter::once(&token.sender).chain(&token.senders).map(String::as_str);
-        let problem = format!("this token sends as {}", senders.collect::<Vec<_>>().join(", "));
+        let problem = format!("this token sends as {}", senders(token).collect::<Vec<_>>().join(", "));
         return Err(problem::forbidden(format!("/{field}"), problem));
     }
     if let Some(types) = &token.message_types
@@ -104,7 +103,12 @@ pub(super) fn is_own(token: &ApiToken, sender: &str, message_type: &str) -> bool
 }
 
 pub(super) fn is_sender(token: &ApiToken, sender: &str) -> bool {
-    token.sender == sender || token.senders.iter().any(|other| other == sender)
+    senders(token).any(|own| own == sender)
+}
+
+/// All that the token sends as, its own sender first.
+pub(super) fn senders(token: &ApiToken) -> impl Iterator<Item = &str> {
+    std::iter::once(&token.sender).chain(&token.senders).map(String::as_str)
 }
 
 /// Where a message can be read back.

@@ -20,11 +20,7 @@ use tokio_util::sync::CancellationToken;
 use self::tell::Teller;
 use crate::Context;
 use crate::guard;
-
-/// Pause between looks while there is something to do, and when there has been nothing for a while.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
-/// The pause after a failure.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
+use crate::repeat::repeat;
 
 /// The tasks, by what they do. Each runs until `stop`.
 ///
@@ -40,8 +36,8 @@ pub(crate) fn tasks(
     let (deciding, seeing) = (context.clone(), context.clone());
     Ok([
         ("answers", teller.run(stop.clone()).boxed()),
-        ("events", repeat(stop.clone(), async move || events::step(&seeing, &producer).await).boxed()),
-        ("authorisations", repeat(stop.clone(), async move || decide::step(&deciding).await).boxed()),
+        ("events", repeat("events", stop.clone(), async move || events::step(&seeing, &producer).await).boxed()),
+        ("authorisations", repeat("authorisations", stop.clone(), async move || decide::step(&deciding).await).boxed()),
     ])
 }
 
@@ -54,21 +50,4 @@ async fn now(context: &Context) -> Result<DateTime<Utc>, sqlx::Error> {
 /// How long to leave what could not be done for a passing reason: from 5 seconds to 5 minutes.
 fn again(tries: i32) -> TimeDelta {
     TimeDelta::seconds((5 << tries.clamp(0, 6)).min(300))
-}
-
-/// Does `step` again and again until `stop`: at once while it finds something to do, less and less often while it does not.
-async fn repeat(stop: CancellationToken, mut step: impl AsyncFnMut() -> Result<usize, sqlx::Error>) {
-    let (busy, idle) = PAUSE;
-    let mut pause = busy;
-    while !stop.is_cancelled() {
-        pause = match step().await {
-            Ok(0) => (pause * 2).min(idle),
-            Ok(_) => busy,
-            Err(error) => {
-                tracing::warn!("The workflow waits for the database: {error}");
-                AFTER_FAILURE
-            }
-        };
-        tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(pause) => {} }
-    }
 }

@@ -13,8 +13,9 @@ use reqwest::Client;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{AFTER_FAILURE, PAUSE, now};
+use super::now;
 use crate::Context;
+use crate::repeat::{AFTER_FAILURE, PAUSE};
 use crate::workflow::webhook;
 
 /// Most answers that are told at once by one process.
