@@ -73,7 +73,8 @@ create table herald.message (
     -- Who acted: a username, "token ..." or "command line"; and where: inbox, api, email, cli or callback.
     acted_by          text,
     acted_via         text,
-    -- Why it was cancelled or withdrawn, where there is something to say.
+    -- When it was cancelled or withdrawn, and why, where there is something to say.
+    closed_at         timestamptz,
     closed_reason     text,
     -- Only view messages expire.
     expires_at        timestamptz,

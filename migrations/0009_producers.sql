@@ -51,11 +51,11 @@ begin
     ), kept as (
         insert into herald.message (id, recipient_id, message_type, alert, required_action, choice_set, action_url, complete_on,
                                     on_unknown, lane, subject, message_text, external_message, template, sender, sender_instance,
-                                    action_parameters, status, closed_reason, created_at, batch_id, sent_by)
+                                    action_parameters, status, closed_at, closed_reason, created_at, batch_id, sent_by)
         select s.id, u.id, t.code, t.delivery_method = 'alert', t.required_action, t.choice_set, t.action_url, t.complete_on,
                t.on_unknown, s.lane, coalesce(m->>'subject', t.description), coalesce(m->>'message_text', ''),
                m->>'external_message', m->>'template', m->>'sender', m->>'sender_instance', (m->'action_parameters')::jsonb,
-               into_status, why, s.accepted_at, s.batch_id, s.payload->>'sent_by'
+               into_status, now, why, s.accepted_at, s.batch_id, s.payload->>'sent_by'
         from send s cross join lateral (select s.payload->'message') as p(m)
         join herald.app_user u on u.username = m->>'recipient'
         join herald.message_type t on t.code = m->>'message_type'
@@ -65,7 +65,7 @@ begin
     -- In the order in which everybody locks messages.
     perform from herald.message m where m.id = any(ids) order by m.id for update;
     with closed as (
-        update herald.message m set status = into_status, closed_reason = why where m.id = any(ids) and m.status = 'pending'
+        update herald.message m set status = into_status, closed_at = now, closed_reason = why where m.id = any(ids) and m.status = 'pending'
         returning m.recipient_id
     )
     select array_agg(recipient_id::text) into told from closed;

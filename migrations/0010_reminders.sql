@@ -59,5 +59,5 @@ create table herald.purged_unread (
     primary key (purged_on, recipient_id, message_type)
 );
 -- What the purge looks for.
-create index message_ended on herald.message ((coalesce(acted_at, created_at))) where status <> 'pending';
+create index message_ended on herald.message ((coalesce(acted_at, closed_at, created_at))) where status <> 'pending';
 create index delivery_ended on herald.delivery (finished_at) where finished_at is not null;

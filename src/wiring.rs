@@ -208,6 +208,19 @@ impl Wiring {
                 "web.frame_ancestors: {origin} is not an origin, such as https://erp.example.com"
             );
         }
+        // As they stand in addresses, those of other alphabets too.
+        let hosts = web.action_hosts.iter().map(|host| {
+            let url = Url::parse(&format!("https://{host}")).ok();
+            let url = url.filter(|url| {
+                url.path() == "/" && url.username().is_empty() && !host.contains(['/', '?', '#'])
+            });
+            let place = url.as_ref().and_then(|url| Some((url.host_str()?, url.port())));
+            match place {
+                Some((name, Some(port))) => Ok(format!("{name}:{port}")),
+                Some((name, None)) => Ok(name.to_owned()),
+                None => anyhow::bail!("web.action_hosts: {host} is no host, such as pay.example.com"),
+            }
+        });
         Ok(herald_web::Settings {
             user_header: user_header.transpose().context("web.user_header")?,
             frame_ancestors: web.frame_ancestors.clone(),
@@ -216,7 +229,7 @@ impl Wiring {
                 .transpose()
                 .context("web.application_url")?
                 .or(Some(public_url.clone())),
-            action_hosts: web.action_hosts.clone(),
+            action_hosts: hosts.collect::<Result<_>>()?,
             refresh: Duration::from_secs(web.refresh),
             session_idle: TimeDelta::hours(web.session_idle_hours.into()),
             session_absolute: TimeDelta::days(web.session_days.into()),

@@ -103,7 +103,7 @@ pub struct Set {
     /// An IANA name, as in Europe/Berlin.
     #[arg(long)]
     time_zone: Option<String>,
-    /// operator or admin, with a comma between both; these replace all that were there.
+    /// admin, operator, and roles of your own such as manager, with commas between; these replace all that were there.
     #[arg(long, value_delimiter = ',')]
     roles: Option<Vec<String>>,
     /// true: receives messages and may log in.

@@ -14,7 +14,7 @@ use herald_jobs::periodic::{PeriodicJob, PeriodicName};
 use herald_jobs::queues::Queues;
 use herald_jobs::sms::{Segments, segments};
 use herald_jobs::store;
-use herald_jobs::store::authorisations::{Authorisation, AuthorisationFilter};
+use herald_jobs::store::authorisations::Authorisation;
 use serde::Deserialize;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -207,10 +207,7 @@ async fn find(pool: &PgPool, id: Option<i32>) -> Result<Vec<OrderPage>, sqlx::Er
     let mut orders = Vec::new();
     for (id, subject, amount, requester, status, authorisation) in found {
         let asked = match authorisation {
-            Some(id) => {
-                let filter = AuthorisationFilter { id: Some(id), ..AuthorisationFilter::default() };
-                store::authorisations::list(pool, &filter, 1).await?.pop()
-            }
+            Some(id) => store::authorisations::get(pool, id).await?,
             None => None,
         };
         orders.push(OrderPage { id, subject, amount, requester, status, asked });

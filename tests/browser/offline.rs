@@ -20,7 +20,7 @@ async fn offline_is_told_nothing_is_lost_and_back_again_the_page_follows() {
     stage.there_are(2, "[data-act]:checked").await;
     stage.point(Pointer::Click, "#post .bar .primary").await;
     eventually("the word of it", async || {
-        stage.text("[data-not-posted]:not([hidden])").await.contains("Nothing was posted")
+        stage.text("[data-not-posted]:not([hidden])").await.contains("What you chose is still here")
     })
     .await;
     assert_eq!(stage.many("[data-act]:checked").await, 2, "what was chosen is still there");

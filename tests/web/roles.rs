@@ -23,7 +23,9 @@ fn may(access: Access, who: Who) -> bool {
     match access {
         // The handler of what is signed looks at the signature.
         Access::Public | Access::Signed => true,
-        Access::Session | Access::SessionScript => matches!(who, Who::Recipient | Who::Administrator),
+        Access::Session | Access::SessionScript | Access::SessionIdle => {
+            matches!(who, Who::Recipient | Who::Administrator)
+        }
         Access::Administrator => who == Who::Administrator,
         Access::Token => matches!(who, Who::Token | Who::AdminToken),
         Access::Admin => who == Who::AdminToken,

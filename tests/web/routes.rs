@@ -38,7 +38,9 @@ async fn no_route_is_open_by_accident() {
                     let to = answer.headers()["location"].to_str().unwrap();
                     assert!(to.starts_with("/login"), "{case} leads to {to}");
                 }
-                Access::SessionScript => assert_eq!(status, StatusCode::UNAUTHORIZED, "{case}"),
+                Access::SessionScript | Access::SessionIdle => {
+                    assert_eq!(status, StatusCode::UNAUTHORIZED, "{case}");
+                }
                 Access::Signed => assert!(
                     matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED),
                     "{case} answers {status} to who signs nothing"

@@ -53,10 +53,12 @@ async fn rule(
 }
 
 async fn results(story: &Story) -> Vec<String> {
-    sqlx::query_scalar("select coalesce(result, 'waits') from herald.event order by id")
-        .fetch_all(&story.pool)
-        .await
-        .unwrap()
+    sqlx::query_scalar(
+        "select case when handled_at is null then 'waits' else result end from herald.event order by id",
+    )
+    .fetch_all(&story.pool)
+    .await
+    .unwrap()
 }
 
 async fn settled(story: &Story, many: usize) {
@@ -158,8 +160,8 @@ async fn c03e_a_rule_that_fails_is_told_and_holds_up_no_other() {
     let told = results(&story).await.remove(0);
     for part in [
         "A-TYPE: condition: ",
-        "B-NOBODY: recipient_path: requester leads to no username",
-        "D-GONE: recipient: there is no active user",
+        "B-NOBODY: recipient_path: requester leads to no active user",
+        "D-GONE: recipient: nobody is no active user",
         "E-PATH: ",
         "F-GOOD: sent 1",
     ] {
@@ -226,4 +228,120 @@ async fn c03e_a_watch_survives_dump_and_restore() {
     assert_eq!(store::events::rules(&pool, Some(watch.id)).await.unwrap().len(), 1);
     pool.close().await;
     story.execute(&format!("drop database {restored}")).await;
+}
+
+#[tokio::test]
+async fn c03e_a_contact_that_is_none_costs_nobody_else_the_message() {
+    let story = shop().await;
+    let workers = story.work().await;
+    let inserts = watch(&story, "insert").await;
+    let contacts =
+        "message_text = 'x'\nrecipient = 'ann'\ncontacts = ['customer.email', 'audit@example.com']";
+    rule(&story, "COPIES", &inserts, contacts).await.1.unwrap();
+    story.execute("update shop.customer set email = 'not an address'").await;
+    story.execute("insert into shop.purchase_order values (1, 1, 'submitted', 1, 'bob', 'x')").await;
+    settled(&story, 1).await;
+    let told = results(&story).await.remove(0);
+    assert!(told.starts_with("COPIES: sent 1 without \"not an address\" at contacts "), "{told}");
+    let [message] = story.pending("ann", false).await.try_into().unwrap();
+    let copies = story.copies(herald_producers::MessageId(message.id)).await;
+    assert_eq!(copies.iter().map(|copy| copy.address.as_str()).collect::<Vec<_>>(), ["audit@example.com"]);
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c03e_an_event_waits_for_a_locked_table_and_others_do_not_wait_for_it() {
+    let story = shop().await;
+    let workers = story.work().await;
+    let (inserts, updates) = (watch(&story, "insert").await, watch(&story, "update").await);
+    let manager = "message_text = 'new'\nrecipient_path = 'customer.account_manager'";
+    rule(&story, "NEW", &inserts, manager).await.1.unwrap();
+    rule(&story, "CHANGED", &updates, "message_text = 'changed'\nrecipient = 'bob'").await.1.unwrap();
+    let mut lock = story.pool.begin().await.unwrap();
+    sqlx::query("lock table shop.customer in access exclusive mode").execute(&mut *lock).await.unwrap();
+    // The foreign key would wait for the lock too.
+    story.execute("alter table shop.purchase_order disable trigger all; alter table shop.purchase_order enable trigger user").await;
+    story.execute("insert into shop.purchase_order values (1, 1, 'submitted', 1, 'bob', 'x')").await;
+    story.execute("update shop.purchase_order set status = 'checked'").await;
+    eventually("the other event to be handled", async || story.pending("bob", false).await.len() == 1).await;
+    eventually("the event to be left for later", async || {
+        story.count("select count(*) from herald.event where tries > 0 and handled_at is null").await == 1
+    })
+    .await;
+    assert!(story.pending("ann", false).await.is_empty());
+    lock.rollback().await.unwrap();
+    story.clock.advance(chrono::TimeDelta::minutes(6));
+    settled(&story, 2).await;
+    assert_eq!(results(&story).await, ["NEW: sent 1", "CHANGED: sent 1"]);
+    assert_eq!(story.pending("ann", false).await.len(), 1);
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c03e_what_failed_is_replayed_and_what_was_sent_is_not_sent_again() {
+    let story = shop().await;
+    let workers = story.work().await;
+    let inserts = watch(&story, "insert").await;
+    rule(&story, "GOOD", &inserts, "message_text = 'x'\nrecipient = 'ann'").await.1.unwrap();
+    rule(&story, "LATE", &inserts, "message_text = 'x'\nrecipient_path = 'requester'").await.1.unwrap();
+    story.execute("insert into shop.purchase_order values (1, 1, 'submitted', 1, 'carl', 'x')").await;
+    settled(&story, 1).await;
+    assert_eq!(
+        results(&story).await,
+        ["GOOD: sent 1; LATE: recipient_path: requester leads to no active user"]
+    );
+    story.execute("select herald.upsert_user('carl')").await;
+    let id = story.count("select id from herald.event").await.to_string();
+    story.say(&["event-rule", "replay", &id]).await;
+    settled(&story, 1).await;
+    assert_eq!(results(&story).await, ["LATE: sent 1"]);
+    assert_eq!((story.pending("ann", false).await.len(), story.pending("carl", false).await.len()), (1, 1));
+    let none = story.run(&["event-rule", "replay", "99"]).await;
+    assert!(String::from_utf8(none.stderr).unwrap().contains("event: there is no event 99"));
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c03e_code_of_the_hosts_types_runs_with_the_rights_of_who_changes_the_row() {
+    let story = shop().await;
+    watch(&story, "insert").await;
+    let role = format!("host_{}", story.database_url.rsplit('/').next().unwrap());
+    story
+        .execute(&format!(
+            "create role {role};
+             create table shop.ran_as (name text);
+             grant usage, create on schema shop to {role};
+             grant all on shop.purchase_order, shop.ran_as to {role};
+             set role {role};
+             create type shop.mood as enum ('good');
+             create function shop.told(shop.mood) returns json language plpgsql as
+                 $$ begin insert into shop.ran_as values (current_user); return '\"good\"'; end $$;
+             create cast (shop.mood as json) with function shop.told(shop.mood);
+             reset role;
+             alter table shop.purchase_order add mood shop.mood default 'good';
+             set role {role};
+             insert into shop.purchase_order values (1, 1, 'submitted', 1, 'bob', 'x');
+             reset role"
+        ))
+        .await;
+    let ran_as: Vec<String> =
+        sqlx::query_scalar("select name from shop.ran_as").fetch_all(&story.pool).await.unwrap();
+    assert_eq!(ran_as, [role.as_str()]);
+    assert_eq!(story.count("select count(*) from herald.event where new->>'mood' = 'good'").await, 1);
+    story.execute("drop schema shop cascade").await;
+    story.execute(&format!("drop owned by {role}; drop role {role}")).await;
+}
+
+#[tokio::test]
+async fn c03e_a_watch_follows_its_table_when_that_is_made_anew_or_renamed() {
+    let story = shop().await;
+    let inserts = watch(&story, "insert").await;
+    story.execute("alter table shop.purchase_order rename to old_order; create table shop.purchase_order (like shop.old_order)").await;
+    assert!(story.say(&["watch", "list"]).await.contains("trigger"), "it is told that the trigger is gone");
+    assert_eq!(watch(&story, "insert").await, inserts, "the same watch, on the new table");
+    story.execute("insert into shop.purchase_order values (1, 1, 'submitted', 1, 'bob', 'x')").await;
+    assert_eq!(results(&story).await.len(), 1);
+    story.say(&["watch", "remove", &inserts]).await;
+    let left = "select count(*) from pg_trigger where tgname like 'herald_watch%'";
+    assert_eq!(story.count(left).await, 0, "neither there nor on the table that was renamed");
 }

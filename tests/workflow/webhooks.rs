@@ -188,7 +188,7 @@ async fn c03d_a_private_address_is_not_asked_unless_that_is_allowed() {
 #[tokio::test]
 async fn answers_that_were_told_are_purged_and_the_doctor_tells_of_those_that_were_not() {
     let house =
-        House::begin(|number| Some(["200 OK", "410 Gone", "503 Busy"][number.min(3) - 1]), true).await;
+        House::begin(|number| Does::Says(["200 OK", "410 Gone", "503 Busy"][number.min(3) - 1]), true).await;
     let story = &house.story;
     let state = async |state: EventState| house.events(Some(state)).await.len();
     house.answer(1).await;
@@ -219,4 +219,21 @@ async fn answers_that_were_told_are_purged_and_the_doctor_tells_of_those_that_we
     let is_open = matches!(left.state, EventState::Pending | EventState::Sending);
     assert!(is_open && purge(5_000).await == 0, "what is still to be told stays, however old it is");
     house.workers.stop().await;
+}
+
+#[tokio::test]
+async fn c03d_a_receiver_that_hangs_holds_up_no_other() {
+    let house = House::begin(|_| Does::Hangs, true).await;
+    house.answer(20).await;
+    let question =
+        NewMessage { answer_to: Some("stream:other".into()), ..message("ann", "REPLY-YESNO", "Go on?") };
+    let id = house.story.producer.send(question).await.unwrap();
+    house.story.drain().await;
+    let answer = Answer { message: id, reply: Some("Yes"), by: "ann", via: Via::Inbox };
+    house.story.producer.answer(answer).await.unwrap();
+    within(Duration::from_secs(15), "the other to be told", async || {
+        house.events(Some(EventState::Sent)).await.len() == 1
+    })
+    .await;
+    assert!(house.receiver.seen().len() < 10, "a few at once");
 }

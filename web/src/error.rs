@@ -35,6 +35,8 @@ impl From<store::Error> for PageError {
         if is_outage(&error) {
             tracing::warn!("The database did not answer a page: {error}");
             Self::Unavailable
+        } else if store::holds_nul(&error) {
+            Self::Bad("A field holds a character that cannot be stored.")
         } else {
             tracing::error!("The database refused a page's query: {error}");
             Self::Internal

@@ -47,6 +47,8 @@ pub enum Access {
     Administrator,
     /// A script of our pages for who is logged in; others get 401.
     SessionScript,
+    /// What a page of ours asks for by itself, which keeps nobody logged in; others get 401.
+    SessionIdle,
     /// Who signs what it says. The handler looks at the signature.
     Signed,
     /// A program with an API token; others get 401.
@@ -62,7 +64,7 @@ struct Route {
 }
 
 fn routes() -> Vec<Route> {
-    use Access::{Admin, Administrator, Public, Session, SessionScript, Signed, Token};
+    use Access::{Admin, Administrator, Public, Session, SessionIdle, SessionScript, Signed, Token};
     let route = |access, path, methods| Route { access, path, methods };
     let large = DefaultBodyLimit::max(LARGEST_POST);
     vec![
@@ -105,10 +107,10 @@ fn routes() -> Vec<Route> {
         route(Session, "/messages/{id}/act", get(pages::action::ask).post(pages::action::open)),
         route(Session, "/outputs/{id}", get(pages::output::fetch)),
         route(Session, "/notices/dismiss", post(pages::notice::dismiss)),
-        route(SessionScript, "/live", get(live::stream)),
-        route(SessionScript, "/counts", get(live::counts)),
+        route(SessionIdle, "/live", get(live::stream)),
+        route(SessionIdle, "/counts", get(live::counts)),
         route(SessionScript, "/messages/{id}/pane", get(pages::message::pane)),
-        route(SessionScript, "/latest", get(pages::dashboard::latest)),
+        route(SessionIdle, "/latest", get(pages::dashboard::latest)),
         route(Public, "/api", get(pages::api::show)),
         route(Public, "/api/v1/openapi.json", get(api::openapi::show)),
         route(Token, "/api/v1/messages", get(api::messages::list).post(api::messages::send)),
@@ -208,6 +210,10 @@ pub fn router(app: App) -> Router {
                     .layer(page_panics),
                 Access::SessionScript => methods
                     .layer::<_, Infallible>(from_fn_with_state(app.clone(), session::require_for_script))
+                    .layer::<_, Infallible>(same_site)
+                    .layer(page_panics),
+                Access::SessionIdle => methods
+                    .layer::<_, Infallible>(from_fn_with_state(app.clone(), session::require_for_page_itself))
                     .layer::<_, Infallible>(same_site)
                     .layer(page_panics),
                 Access::Signed => methods.layer(CatchPanicLayer::custom(problem::for_panic)),

@@ -159,7 +159,10 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
     let stop = crew.stop.clone();
     crew.help("relay", relay.run(stop.clone()));
     let mut follower = Follower::new(context.clone());
-    crew.help("cancelled batches", repeat("cancelled batches", stop.clone(), async move || follower.step().await));
+    crew.help(
+        "cancelled batches",
+        repeat("cancelled batches", stop.clone(), async move || follower.step().await),
+    );
     let follow = tokio::spawn(async move { directory.follow().await });
     let alert_follow = alerts.handle().spawn(async move { alert_directory.follow().await });
 

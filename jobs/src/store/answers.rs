@@ -36,6 +36,8 @@ pub struct Answerable {
     pub subject: String,
     /// The text.
     pub message_text: String,
+    /// What e-mail and SMS carry, where that is another text.
+    pub external_message: Option<String>,
     /// Who asked, where it asks for an authorisation.
     pub requester: Option<String>,
     /// How it stands.
@@ -52,7 +54,7 @@ pub async fn answerable(
 ) -> Result<Option<Answerable>, sqlx::Error> {
     let row = sqlx::query!(
         r#"select m.id, m.recipient_id, u.username, u.active, m.sender, m.sender_instance, m.message_type, m.required_action,
-                  m.complete_on, m.subject, m.message_text, herald.status_of(m.status, m.batch_id) as "status!", m.reply_value, m.acted_at, m.acted_by, m.acted_via,
+                  m.complete_on, m.subject, m.message_text, m.external_message, herald.status_of(m.status, m.batch_id) as "status!", m.reply_value, m.acted_at, m.acted_by, m.acted_via,
                   m.closed_reason,
                   array(select c.value from herald.choice c where c.choice_set = m.choice_set order by c.position) as "values!",
                   array(select c.label from herald.choice c where c.choice_set = m.choice_set order by c.position) as "labels!",
@@ -76,6 +78,7 @@ pub async fn answerable(
         choices: row.values.into_iter().zip(row.labels).collect(),
         subject: row.subject,
         message_text: row.message_text,
+        external_message: row.external_message,
         requester: row.requester,
         standing: Standing {
             status: row.status,

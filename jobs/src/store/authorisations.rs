@@ -48,6 +48,8 @@ pub struct Authorisation {
     pub model: String,
     /// Its key.
     pub model_key: Value,
+    /// The type of the messages that ask.
+    pub message_type: String,
     /// Who asked.
     pub requester: String,
     /// Whose answers decide.
@@ -90,16 +92,16 @@ pub struct Approver {
 /// Which authorisations are listed; what is `None` does not count.
 #[derive(Clone, Debug, Default)]
 pub struct AuthorisationFilter {
-    /// The one with this id.
-    pub id: Option<Uuid>,
     /// Those of this model,
     pub model: Option<String>,
     /// and of this record.
     pub model_key: Option<Value>,
     /// Those that stand so.
     pub status: Option<Status>,
-    /// Those of one of these models.
+    /// Those of one of these models,
     pub models: Option<Vec<String>>,
+    /// and asked by one of these message types.
+    pub types: Option<Vec<String>>,
     /// Those that are older than the one with this id: continues a page.
     pub before: Option<Uuid>,
 }
@@ -113,29 +115,72 @@ pub async fn list(
     filter: &AuthorisationFilter,
     limit: i64,
 ) -> Result<Vec<Authorisation>, sqlx::Error> {
+    let (status, models) = (filter.status.map(Status::as_str), filter.models.as_deref());
+    let ids = match (&filter.model, &filter.model_key) {
+        // By their own index.
+        (Some(model), Some(key)) => {
+            sqlx::query_scalar!(
+                "select id from herald.authorisation
+                 where model = $1 and model_key = $2 and ($3::text is null or status = $3) and ($4::text[] is null or model = any($4))
+                   and ($7::text[] is null or message->>'message_type' = any($7))
+                   and id < coalesce($5::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+                 order by id desc limit $6",
+                model,
+                key,
+                status,
+                models,
+                filter.before,
+                limit,
+                filter.types.as_deref()
+            )
+            .fetch_all(pool)
+            .await?
+        }
+        (model, key) => {
+            sqlx::query_scalar!(
+                "select id from herald.authorisation
+                 where ($1::text is null or model = $1) and ($2::jsonb is null or model_key = $2)
+                   and ($3::text is null or status = $3) and ($4::text[] is null or model = any($4))
+                   and ($7::text[] is null or message->>'message_type' = any($7))
+                   and id < coalesce($5::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+                 order by id desc limit $6",
+                model.as_deref(),
+                key.as_ref(),
+                status,
+                models,
+                filter.before,
+                limit,
+                filter.types.as_deref()
+            )
+            .fetch_all(pool)
+            .await?
+        }
+    };
+    read(pool, &ids).await
+}
+
+/// One authorisation.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn get(pool: &sqlx::PgPool, id: Uuid) -> Result<Option<Authorisation>, sqlx::Error> {
+    Ok(read(pool, &[id]).await?.pop())
+}
+
+/// Those with these ids, newest first.
+async fn read(pool: &sqlx::PgPool, ids: &[Uuid]) -> Result<Vec<Authorisation>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select id, model, model_key, requester, mode, due_at, on_timeout, status, reply_value, decided_by, decided_at, reason,
-                created_at
-         from herald.authorisation
-         where ($1::uuid is null or id = $1) and ($2::text is null or model = $2) and ($3::jsonb is null or model_key = $3)
-           and ($4::text is null or status = $4) and ($5::text[] is null or model = any($5))
-           and id < coalesce($6::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-         order by id desc limit $7",
-        filter.id,
-        filter.model,
-        filter.model_key,
-        filter.status.map(Status::as_str),
-        filter.models.as_deref(),
-        filter.before,
-        limit
+        r#"select id, model, model_key, message->>'message_type' as "message_type!", requester, mode, due_at, on_timeout, status,
+                  reply_value, decided_by, decided_at, reason, created_at
+           from herald.authorisation where id = any($1) order by id desc"#,
+        ids
     )
     .fetch_all(pool)
     .await?;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let asked = sqlx::query!(
         "select authorisation_id, username, message_id, state, reply_value, answered_at from herald.approver
          where authorisation_id = any($1) order by message_id",
-        &ids
+        ids
     )
     .fetch_all(pool)
     .await?;
@@ -157,6 +202,7 @@ pub async fn list(
             id: row.id,
             model: row.model,
             model_key: row.model_key,
+            message_type: row.message_type,
             requester: row.requester,
             mode: row.mode.into(),
             due_at: row.due_at,

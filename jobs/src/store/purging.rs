@@ -20,8 +20,8 @@ pub async fn batch(pool: &PgPool, kept: Kept, until: DateTime<Utc>, limit: i64) 
         Kept::Sessions => return super::access::purge(&mut *pool.acquire().await?, until).await,
         Kept::History => sqlx::query!(
             "delete from herald.message where id = any(array(
-                 select id from herald.message where status <> 'pending' and coalesce(acted_at, created_at) <= $1
-                 order by coalesce(acted_at, created_at) limit $2 for update skip locked))",
+                 select id from herald.message where status <> 'pending' and coalesce(acted_at, closed_at, created_at) <= $1
+                 order by coalesce(acted_at, closed_at, created_at) limit $2 for update skip locked))",
             until,
             limit
         ),
@@ -93,7 +93,7 @@ pub async fn count(
             RequiredAction::View.as_str()
         ),
         Kept::History => counted!(
-            r#"select count(*) as "many!" from herald.message where status <> 'pending' and coalesce(acted_at, created_at) <= $1"#
+            r#"select count(*) as "many!" from herald.message where status <> 'pending' and coalesce(acted_at, closed_at, created_at) <= $1"#
         ),
         Kept::Ledger => counted!(
             r#"select count(*) as "many!" from herald.delivery where finished_at <= $1 and state not in ('pending', 'sending')"#

@@ -3,7 +3,7 @@
 use herald_jobs::authorisation::NewAuthorisation;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store;
-use herald_jobs::store::authorisations::{Authorisation, AuthorisationFilter};
+use herald_jobs::store::authorisations::Authorisation;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -68,8 +68,7 @@ impl Producer {
     /// # Errors
     /// The database cannot be reached.
     pub async fn authorisation(&self, id: Uuid) -> Result<Option<Authorisation>, SendError> {
-        let filter = AuthorisationFilter { id: Some(id), ..AuthorisationFilter::default() };
-        Ok(store::authorisations::list(self.pool(), &filter, 1).await?.pop())
+        Ok(store::authorisations::get(self.pool(), id).await?)
     }
 }
 

@@ -56,7 +56,16 @@
     }
     update();
   });
-  document.addEventListener("input", (event) => { if (event.target.matches("[data-value]")) update(); });
+  document.addEventListener("input", (event) => {
+    const typed = event.target;
+    if (!typed.matches("[data-value]")) return;
+    const box = typed.closest("[data-row]")?.querySelector("[data-act]");
+    if (box && !typed.matches("select")) {
+      box.disabled = typed.value.trim() === "";
+      box.checked = !box.disabled;
+    }
+    update();
+  });
   document.addEventListener("herald:shown", update);
   update();
 })();

@@ -4,6 +4,7 @@
   if (!shell) return;
   const refresh = Number(shell.dataset.refresh) * 1000;
   const offline = shell.querySelector("[data-offline]");
+  document.addEventListener("herald:left", () => { shell.querySelector("[data-left]").hidden = false; });
   const tell = (name, detail) => document.dispatchEvent(new CustomEvent(`herald:${name}`, { detail }));
   // A last event may come after the word that the network has gone.
   const told = (name) => (event) => {
@@ -15,7 +16,7 @@
   let again;
   async function look() {
     const answer = await fetch("/counts", { headers: { accept: "application/json" } }).catch(() => null);
-    if (answer && answer.status === 401) { location.reload(); return; }
+    if (answer && answer.status === 401) { document.dispatchEvent(new Event("herald:left")); return; }
     offline.hidden = Boolean(answer && answer.ok);
     if (!answer || !answer.ok) {
       clearTimeout(again);

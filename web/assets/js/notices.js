@@ -22,6 +22,9 @@
     const form = event.target;
     fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), redirect: "manual" })
       .catch(() => null);
-    form.closest(".notice").remove();
+    const notice = form.closest(".notice");
+    const next = notice.nextElementSibling || notice.previousElementSibling;
+    if (notice.contains(document.activeElement)) (next?.querySelector("a") || document.querySelector("#main")).focus({ preventScroll: true });
+    notice.remove();
   });
 })();

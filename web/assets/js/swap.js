@@ -3,6 +3,8 @@
   const main = document.querySelector("#main");
   if (!main || !document.querySelector(".shell")) return;
   let last = 0;
+  // What was posted and has no answer yet: nothing else is shown before that.
+  let posting = false;
 
   // A page that came from a Post is not posted again by a reload.
   history.replaceState(null, "", location.href);
@@ -15,23 +17,43 @@
     place.scrollIntoView({ block: "nearest" });
   }
 
-  async function show(url, options, push) {
+  // What is ticked and typed but not posted, by row: it is there again when the list is shown anew.
+  function pending() {
+    return [...main.querySelectorAll("[data-row]")].map((row) => [
+      row.getAttribute("aria-labelledby"), row.querySelector("[data-act]")?.checked, row.querySelector("[data-value]")?.value,
+    ]).filter(([id, ticked, value]) => id && (ticked || value));
+  }
+  function restore(kept) {
+    for (const [id, ticked, value] of kept) {
+      const row = document.getElementById(id)?.closest("[data-row]");
+      const field = row?.querySelector("[data-value]");
+      const box = row?.querySelector("[data-act]");
+      if (field && value) field.value = value;
+      if (box && ticked) { box.disabled = false; box.checked = true; }
+    }
+  }
+
+  async function show(url, options, push, kept = []) {
+    if (posting) return;
+    const posted = options?.method === "POST";
+    posting = posted;
     last += 1;
     const mine = last;
     main.setAttribute("aria-busy", "true");
     const answer = await fetch(url, options).catch(() => null);
     const text = answer ? await answer.text().catch(() => null) : null;
+    if (posted) posting = false;
     if (mine !== last) return;
     main.removeAttribute("aria-busy");
     if (text === null) { refuse(); return; }
-    if (new URL(answer.url).pathname === "/login") { location.assign("/login"); return; }
+    if (new URL(answer.url).pathname === "/login") { document.dispatchEvent(new Event("herald:left")); return; }
     const page = new DOMParser().parseFromString(text, "text/html");
     const fresh = page.querySelector("#main");
     if (!fresh) { refuse(page.querySelector("main p:not(.brand)")?.textContent); return; }
     main.replaceChildren(...fresh.childNodes);
+    restore(kept);
     if (push) history.pushState(null, "", url);
     document.title = page.title;
-    const posted = options?.method === "POST";
     document.dispatchEvent(new CustomEvent("herald:shown", { detail: { title: page.title, posted } }));
   }
 
@@ -48,7 +70,7 @@
       // A reply from the reading pane leaves the list where it is.
       const action = form.matches("#post") ? form.action : main.querySelector("#post").action;
       const body = new URLSearchParams(new FormData(form, event.submitter));
-      show(action, { method: "POST", body }, false);
+      show(action, { method: "POST", body }, false, form.matches("#post") ? [] : pending());
     }
   });
 
@@ -59,7 +81,11 @@
     show(link.href, undefined, true);
     scrollTo({ top: 0 });
   });
+  let shown = location.pathname + location.search;
+  document.addEventListener("herald:shown", () => { shown = location.pathname + location.search; });
   addEventListener("popstate", () => {
+    // To a place within the page.
+    if (location.pathname + location.search === shown) return;
     if (main.querySelector(".search") && /^\/(alerts|messages)$/.test(location.pathname)) show(location.href);
     else location.reload();
   });
@@ -79,6 +105,7 @@
     if (arrived.hidden) return;
     const link = arrived.querySelector("a");
     link.textContent = more > 0 ? arrived.dataset.many.replace("0", more) : arrived.dataset.some;
-    if (!main.querySelector("[data-row]") && !location.search) show(link.href);
+    const typing = main.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+    if (!main.querySelector("[data-row]") && !location.search && !typing) show(link.href);
   });
 })();

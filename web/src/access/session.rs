@@ -80,7 +80,7 @@ pub(crate) async fn require(
     mut request: Request,
     next: Next,
 ) -> Result<Response, PageError> {
-    if let Some((login, jar)) = enter(&app, jar, proxy::named(&app.settings, &request)).await? {
+    if let Some((login, jar)) = enter(&app, jar, proxy::named(&app.settings, &request), Use::Active).await? {
         request.extensions_mut().insert(login);
         return Ok((jar, next.run(request).await).into_response());
     }
@@ -97,16 +97,32 @@ pub(crate) async fn require(
 pub(crate) async fn require_for_script(
     State(app): State<App>,
     jar: CookieJar,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Result<Response, PageError> {
-    match enter(&app, jar, proxy::named(&app.settings, &request)).await? {
-        Some((login, jar)) => {
-            request.extensions_mut().insert(login);
-            Ok((jar, next.run(request).await).into_response())
-        }
-        None => Ok(StatusCode::UNAUTHORIZED.into_response()),
-    }
+    let entered = enter(&app, jar, proxy::named(&app.settings, &request), Use::Active).await?;
+    Ok(answer_script(entered, request, next).await)
+}
+
+/// The same for what a page asks for by itself: that shows that it is open, not that somebody is there.
+pub(crate) async fn require_for_page_itself(
+    State(app): State<App>,
+    jar: CookieJar,
+    request: Request,
+    next: Next,
+) -> Result<Response, PageError> {
+    let entered = enter(&app, jar, proxy::named(&app.settings, &request), Use::Idle).await?;
+    Ok(answer_script(entered, request, next).await)
+}
+
+async fn answer_script(
+    entered: Option<(Login, Option<CookieJar>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some((login, jar)) = entered else { return StatusCode::UNAUTHORIZED.into_response() };
+    request.extensions_mut().insert(login);
+    (jar, next.run(request).await).into_response()
 }
 
 /// Lets only those further who administer.
@@ -127,8 +143,9 @@ async fn enter(
     app: &App,
     jar: CookieJar,
     named: Option<Username>,
+    by: Use,
 ) -> Result<Option<(Login, Option<CookieJar>)>, PageError> {
-    let found = find(app, &jar).await?;
+    let found = find(app, &jar, by).await?;
     let Some(name) = named else {
         return Ok(found.map(|login| (login, None)));
     };
@@ -138,17 +155,24 @@ async fn enter(
             let user = store::users::by_name(&app.pool, &name).await?.filter(|user| user.active);
             let user = user.ok_or(PageError::Forbidden(words::default().no_account))?;
             let jar = open(app, jar, user.id).await?;
-            Ok(find(app, &jar).await?.map(|login| (login, Some(jar))))
+            Ok(find(app, &jar, by).await?.map(|login| (login, Some(jar))))
         }
     }
 }
 
+/// Whether a person uses a session, or a page by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Active,
+    Idle,
+}
+
 /// The session of a request, prolonged where it is time to.
-pub(crate) async fn find(app: &App, jar: &CookieJar) -> Result<Option<Login>, store::Error> {
+pub(crate) async fn find(app: &App, jar: &CookieJar, by: Use) -> Result<Option<Login>, store::Error> {
     let Some(secret) = cookie::get(&app.settings, jar, cookie::Kind::Session) else { return Ok(None) };
     let (token_hash, now) = (token::hash(secret), app.clock.now());
     let Some(session) = store::access::session(&app.pool, &token_hash, now).await? else { return Ok(None) };
-    if now - session.last_seen_at > PROLONG {
+    if by == Use::Active && now - session.last_seen_at > PROLONG {
         let until = expiry(&app.settings, session.created_at, now);
         store::access::prolong_session(&app.pool, &token_hash, now, until).await?;
     }

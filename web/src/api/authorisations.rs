@@ -71,8 +71,8 @@ pub(crate) async fn list(
         model: filter.model,
         model_key: filter.model_key.as_deref().map(key_of),
         models: Some(sending::senders(&token).map(str::to_owned).collect()),
+        types: token.message_types.clone(),
         before: page.after_id()?,
-        ..AuthorisationFilter::default()
     };
     let items = store::authorisations::list(&app.pool, &which, page.limit).await?;
     let next = page.next_by_id(&items, |item| item.id);
@@ -114,5 +114,5 @@ pub(crate) async fn withdraw(
 async fn own(app: &App, Caller(token): &Caller, id: &str) -> Result<Authorisation, Problem> {
     let id: Uuid = id.parse().map_err(|_| problem::not_found())?;
     let found = app.producer.authorisation(id).await?;
-    found.filter(|it| sending::is_sender(token, &it.model)).ok_or_else(problem::not_found)
+    found.filter(|it| sending::is_own(token, &it.model, &it.message_type)).ok_or_else(problem::not_found)
 }

@@ -59,7 +59,7 @@ fn document() -> Value {
         "info": {
             "title": "Herald",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Sends messages to people, and maintains what that takes. Everything but the sending of messages needs a token that administers (`herald token create --admin`).",
+            "description": "Sends messages to people, and maintains what that takes. What maintains Herald needs a token that administers (`herald token create --admin`).",
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
         "servers": [{"url": "/"}],

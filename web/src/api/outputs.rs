@@ -1,6 +1,7 @@
 //! Outputs: the file is the body, and what is said of it stands in the query.
 
 use std::io;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::rejection::QueryRejection;
@@ -15,6 +16,7 @@ use herald_producers::output_queue::{Content, MAX_SIZE, Output};
 use serde::Deserialize;
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
 
 use super::messages::Accepted;
 use super::problem::{self, Problem};
@@ -66,12 +68,18 @@ pub(crate) async fn send(
         ..NewMessage::default()
     };
     sending::restrict(&token, &mut message)?;
+    // A file counts before it comes: what is too many takes no room.
+    let is_counted = asked.url.is_none();
     let content = match asked.url {
         Some(_) if body.size_hint().exact() != Some(0) => {
             return Err(problem::bad_query("url: cannot be together with a body".to_owned()));
         }
         Some(url) => Content::Url(url),
         None => {
+            sending::take(&app, &token)?;
+            let _place = tokio::time::timeout(PATIENCE, UPLOADS.acquire())
+                .await
+                .map_err(|_| problem::not_yet("Too many outputs come in at once.".to_owned()))?;
             let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
             let content_type = said.unwrap_or("application/octet-stream").to_owned();
             Content::Bytes { content_type, from: whole(body).await? }
@@ -81,10 +89,18 @@ pub(crate) async fn send(
     let public_url = Some(app.settings.public_url.clone());
     let output = Output { message, name: asked.name, content, expires_at, public_url };
     let producer = sending::producer(&app, &token);
-    let id = sending::within_rate(&app, &token, producer.output_ready(output)).await?;
+    let id = if is_counted {
+        sending::settled(&app, &token, producer.output_ready(output).await)?
+    } else {
+        sending::within_rate(&app, &token, producer.output_ready(output)).await?
+    };
     let location = [(header::LOCATION, sending::location(id))];
     Ok((StatusCode::ACCEPTED, location, Json(Accepted::new(id))).into_response())
 }
+
+/// Files that come in at once, and how long one more waits for its turn.
+static UPLOADS: Semaphore = Semaphore::const_new(16);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The whole body in a file without a name: a slow sender must not hold a transaction open.
 async fn whole(body: Body) -> Result<File, Problem> {

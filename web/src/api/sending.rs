@@ -81,13 +81,14 @@ pub(super) async fn within_rate<T>(
     Ok(settled(app, token, sending.await)?)
 }
 
-fn take(app: &App, token: &ApiToken) -> Result<(), Problem> {
+/// Counts one message of the token's rate.
+pub(super) fn take(app: &App, token: &ApiToken) -> Result<(), Problem> {
     let Some(rate) = token.rate else { return Ok(()) };
     app.rates.take(&token.prefix, rate, Instant::now()).map_err(|wait| problem::too_many(rate, wait))
 }
 
 /// Gives back what was taken for something that was certainly not sent.
-fn settled<T>(app: &App, token: &ApiToken, answer: Result<T, SendError>) -> Result<T, SendError> {
+pub(super) fn settled<T>(app: &App, token: &ApiToken, answer: Result<T, SendError>) -> Result<T, SendError> {
     answer.inspect_err(|error| {
         let may_be_sent = matches!(error, SendError::Unavailable(_) | SendError::Queue(_));
         if let (Some(rate), false) = (token.rate, may_be_sent) {

@@ -69,7 +69,7 @@ impl Page {
         }
     }
 
-    /// Waits for a change, or until it is time to look in any case. Answers whether the stream goes on.
+    /// Waits for a change, or until it is time to look in any case. Answers whether the stream goes on: not after its session.
     async fn wait(&mut self) -> bool {
         let refresh = self.app.settings.refresh;
         tokio::select! {
@@ -79,16 +79,13 @@ impl Page {
                     return false;
                 }
             }
-            () = tokio::time::sleep(refresh) => {
-                if matches!(session::lasts(&self.app, &self.login).await, Ok(false)) {
-                    return false;
-                }
-            }
+            () = tokio::time::sleep(refresh) => {}
         }
         tokio::select! {
-            () = self.stop.cancelled() => false,
-            () = tokio::time::sleep(DEBOUNCE) => true,
+            () = self.stop.cancelled() => return false,
+            () = tokio::time::sleep(DEBOUNCE) => {}
         }
+        !matches!(session::lasts(&self.app, &self.login).await, Ok(false))
     }
 
     async fn look(&mut self) -> Result<Vec<Event>, store::Error> {

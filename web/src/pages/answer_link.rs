@@ -99,10 +99,11 @@ async fn find(app: &App, link: &str) -> Result<(AnswerLink, Answerable), PageErr
 fn stage(app: &App, link: &AnswerLink, message: &Answerable, problem: Option<String>) -> Stage {
     let words = words::default();
     let over = |why: &str| Stage::Over((words.nothing_changed)(why));
-    if message.standing.status != "pending" {
-        over(&message.standing.words())
-    } else if link.is_expired(app.clock.now()) {
+    // First, so that an old link tells nothing of what became of its message.
+    if link.is_expired(app.clock.now()) {
         over(words.answer_link_is_over)
+    } else if message.standing.status != "pending" {
+        over(&message.standing.words())
     } else if !message.recipient_active {
         over(words.receives_no_more)
     } else {
@@ -122,7 +123,9 @@ fn label<'a>(message: &'a Answerable, value: &'a str) -> &'a str {
 fn page(app: &App, jar: CookieJar, message: Answerable, stage: Stage) -> Result<Response, PageError> {
     let status = if matches!(stage, Stage::Over(_)) { StatusCode::GONE } else { StatusCode::OK };
     let (jar, form_token) = stranger(app, jar);
-    let Answerable { subject, message_text: text, .. } = message;
+    // What the mail carried: the inbox's text may be for the inbox only.
+    let text = message.external_message.unwrap_or(message.message_text);
+    let subject = message.subject;
     let page =
         AnswerPage { assets: assets::all(), words: words::default(), form_token, subject, text, stage };
     Ok((status, jar, Html(page.render()?)).into_response())

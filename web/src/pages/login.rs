@@ -46,7 +46,7 @@ pub(crate) async fn show(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, PageError> {
     let next = wanted.map(|Query(wanted)| wanted.next).unwrap_or_default();
-    if session::find(&app, &jar).await?.is_some() {
+    if session::find(&app, &jar, session::Use::Active).await?.is_some() {
         return Ok(Redirect::to(local(&next)).into_response());
     }
     form(&app, jar, StatusCode::OK, &next, "", None)

@@ -19,7 +19,9 @@ pub(super) static WORDS: Words = Words {
     double_click: "double-click",
     double_click_to_open: "Double-click to open",
     offline: "No connection: what you see may be out of date.",
-    not_posted: "No connection. Nothing was posted; what you chose is still here.",
+    not_posted: "There was no answer. What you chose is still here: look whether it was posted, and try again.",
+    logged_out: "You are logged out. What you typed is still here.",
+    log_in_again: "Log in again",
     close: "Close",
 
     dismiss_notice: "Dismiss this notice",

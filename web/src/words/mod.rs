@@ -30,6 +30,8 @@ pub(crate) struct Words {
     pub(crate) double_click_to_open: &'static str,
     pub(crate) offline: &'static str,
     pub(crate) not_posted: &'static str,
+    pub(crate) logged_out: &'static str,
+    pub(crate) log_in_again: &'static str,
     pub(crate) close: &'static str,
 
     // Notices

@@ -8,8 +8,6 @@ mod events;
 mod tell;
 mod webhook;
 
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -36,8 +34,14 @@ pub(crate) fn tasks(
     let (deciding, seeing) = (context.clone(), context.clone());
     Ok([
         ("answers", teller.run(stop.clone()).boxed()),
-        ("events", repeat("events", stop.clone(), async move || events::step(&seeing, &producer).await).boxed()),
-        ("authorisations", repeat("authorisations", stop.clone(), async move || decide::step(&deciding).await).boxed()),
+        (
+            "events",
+            repeat("events", stop.clone(), async move || events::step(&seeing, &producer).await).boxed(),
+        ),
+        (
+            "authorisations",
+            repeat("authorisations", stop.clone(), async move || decide::step(&deciding).await).boxed(),
+        ),
     ])
 }
 
