@@ -51,20 +51,23 @@ begin
     return found;
 end $$;
 
--- Lets rows of a cancelled batch follow, at most so many of each table. Answers how many; null: another process is at it, or all have.
-create function herald.follow_cancelled(batch_id uuid, most integer, now timestamptz) returns bigint
+-- Lets rows of a cancelled batch follow: at most so many of each table, and of messages those after this id, so that no group reads
+-- again what earlier ones have done. Answers how many, and the last; null: another process is at it, or all have followed.
+create function herald.follow_cancelled(batch_id uuid, after uuid, most integer, now timestamptz, out many bigint, out last uuid)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
+declare
+    waiting uuid[];
 begin
     perform from herald.cancelled_batch b where b.id = batch_id and b.followed_at is null for update skip locked;
     if not found then
-        return null;
+        return;
     end if;
-    return (herald.close_messages(array(
-        (select o.id from herald.outbox o where o.batch_id = batch_id limit most)
-        union
-        (select m.id from herald.message m where m.batch_id = batch_id and m.status = 'pending' limit most)),
-        'cancelled', null, now)).many;
+    waiting := array(select m.id from herald.message m
+                     where m.batch_id = batch_id and m.id > after and m.status = 'pending' order by m.id limit most);
+    last := coalesce(waiting[cardinality(waiting)], after);
+    select c.many into many from herald.close_messages(
+        waiting || array(select o.id from herald.outbox o where o.batch_id = batch_id limit most), 'cancelled', null, now) c;
 end $$;
 
 revoke execute on all functions in schema herald from public;

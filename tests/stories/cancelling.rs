@@ -8,6 +8,7 @@ use herald_jobs::answer::Via;
 use herald_jobs::deliver::DeliveryState;
 use herald_jobs::id::{DeliveryId, MessageId};
 use herald_jobs::message_type::{ExternalDelivery, Lane, OnUnknown, RequiredAction};
+use herald_jobs::retention::{Kept, Retention};
 use herald_jobs::store;
 use herald_jobs::store::deliveries::Lease;
 use herald_jobs::store::inbox::{Change, Changes};
@@ -142,10 +143,7 @@ async fn c13_nobody_sees_a_message_of_a_cancelled_batch_as_pending_before_its_ro
     story.clock.advance(chrono::TimeDelta::days(15));
     let due = story.say(&["reminder", "dry-run", "ACTION-WAITS", "--at", &later(&story)]).await;
     assert!(!due.contains("ann") && !due.contains("bob"), "{due}");
-    let expired =
-        store::purging::count(&story.pool, herald_jobs::retention::Kept::Expired, story.clock.now())
-            .await
-            .unwrap();
+    let expired = store::purging::count(&story.pool, Kept::Expired, story.clock.now()).await.unwrap();
     assert_eq!(expired, 1, "the other one");
     let purged = store::messages::purge_expired(&story.pool, story.clock.now(), 1_000).await.unwrap();
     assert_eq!(purged, 1);
@@ -296,6 +294,12 @@ async fn c13_what_was_being_accepted_when_its_batch_was_cancelled_does_not_stay_
     let (_, answer) = accept(&story, &mut *story.pool.acquire().await.unwrap(), batch.id).await;
     assert_eq!(answer, Accepted::Cancelled);
     story.drain().await;
+    // The mark is kept for a week.
+    for (days, marks) in [(6, 1), (8, 0)] {
+        let now = story.clock.now() + chrono::TimeDelta::days(days);
+        herald_workers::purge::purge(&story.pool, Retention::default(), now).await.unwrap();
+        assert_eq!(story.count("select count(*) from herald.cancelled_batch").await, marks);
+    }
     workers.stop().await;
 }
 

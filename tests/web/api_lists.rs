@@ -76,12 +76,22 @@ async fn a_sender_pages_through_the_messages_of_a_recipient_and_of_a_batch() {
         for_bob.len() == 10
             && for_bob.iter().all(|it| it["batch_id"] == json!(batch.id) && it["recipient"] == "bob")
     );
-    world.producer.cancel_batch(batch.id).await.unwrap();
+    let cancel = async |id: &str, token: &str| {
+        world.api(Method::POST, &format!("/batches/{id}/cancel"), token).send().await.unwrap()
+    };
+    let id = batch.id.to_string();
+    let other = world.token("erp", None).await;
+    for (id, token) in [(id.as_str(), &other), ("7", &token), (&own[0], &token)] {
+        assert_eq!(cancel(id, token).await.status(), StatusCode::NOT_FOUND);
+    }
+    for _ in 0..2 {
+        let cancelled: Value = cancel(&id, &token).await.json().await.unwrap();
+        assert_eq!(cancelled, json!({"id": id, "status": "cancelled"}));
+    }
     assert_eq!(ids(&world, &token, &format!("{of_batch}&status=cancelled")).await.len(), 20, "at once");
     assert_eq!(ids(&world, &token, &format!("{of_batch}&status=pending")).await.len(), 0);
 
     // Others' messages, and types that are not for the token, do not exist for it.
-    let other = world.token("erp", None).await;
     assert!(ids(&world, &other, &of_batch).await.is_empty());
     let alerts = NewToken {
         sender: "report_task".to_owned(),

@@ -120,6 +120,7 @@ fn routes() -> Vec<Route> {
             post(api::batch::send).layer::<_, Infallible>(DefaultBodyLimit::disable()),
         ),
         route(Token, "/api/v1/messages/{id}/cancel", post(api::messages::cancel)),
+        route(Token, "/api/v1/batches/{id}/cancel", post(api::batches::cancel)),
         route(Admin, "/api/v1/messages/{id}/act", post(api::answers::act)),
         route(Admin, "/api/v1/messages/{id}/reply", post(api::answers::reply)),
         route(Token, "/api/v1/messages/{id}/complete", post(api::answers::complete)),

@@ -1,6 +1,7 @@
 //! Lets the rows of cancelled batches follow their marks. Nobody waits for that: what a mark says holds from its commit on.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Instant;
 
 use herald_jobs::store;
@@ -14,52 +15,66 @@ const GROUP: i32 = 2_000;
 /// Follows marks. What one process leaves, another one finds.
 pub(crate) struct Follower {
     context: Context,
-    /// For each batch, who was writing when it was first seen here, and has not ended since.
-    writers: HashMap<Uuid, Vec<String>>,
+    batches: HashMap<Uuid, Progress>,
+}
+
+/// How far this process has come with a batch.
+struct Progress {
+    /// Who was writing when the mark was first seen here, and has not ended since.
+    writers: Vec<String>,
+    /// The message that the last group ended with; nil: the next group looks from the beginning.
+    last: Uuid,
 }
 
 impl Follower {
     pub(crate) fn new(context: Context) -> Self {
-        Self { context, writers: HashMap::new() }
+        Self { context, batches: HashMap::new() }
     }
 
-    /// Lets one group of each cancelled batch follow, and rests for as long as it took: others come first. Answers how many followed.
+    /// Lets one group of each cancelled batch follow, and rests for as long as it took: others come first. Answers how many looks had
+    /// something to do.
     ///
     /// # Errors
     /// The database cannot be reached; the next step does what this one left.
     pub(crate) async fn step(&mut self) -> Result<usize, store::Error> {
-        let batches = store::cancelling::cancelling(&self.context.pool).await?;
-        self.writers.retain(|batch, _| batches.contains(batch));
-        let mut followed = 0;
-        for batch in batches {
+        let open = store::cancelling::cancelling(&self.context.pool).await?;
+        self.batches.retain(|batch, _| open.contains(batch));
+        let mut busy = 0;
+        for batch in open {
             let begun = Instant::now();
-            followed += self.follow(batch).await?;
+            busy += usize::from(self.follow(batch).await?);
             tokio::time::sleep(begun.elapsed()).await;
         }
-        Ok(followed)
+        Ok(busy)
     }
 
     /// A statement that had begun before the mark may still bring a row that no group finds: the mark stays open until all that were
-    /// writing then have ended, and a look after that finds nothing.
-    async fn follow(&mut self, batch: Uuid) -> Result<usize, store::Error> {
-        let pool = &self.context.pool;
-        let no_late_row = match self.writers.get_mut(&batch) {
-            Some(writers) if writers.is_empty() => true,
-            Some(writers) => {
-                let now = store::cancelling::writers(pool).await?;
-                writers.retain(|writer| now.contains(writer));
-                writers.is_empty()
-            }
-            None => {
+    /// writing then have ended, and a look from the beginning after that finds nothing. Answers whether there is more to do.
+    async fn follow(&mut self, batch: Uuid) -> Result<bool, store::Error> {
+        let (pool, now) = (&self.context.pool, self.context.clock.now());
+        let progress = match self.batches.entry(batch) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
                 let writers = store::cancelling::writers(pool).await?;
-                self.writers.entry(batch).or_insert(writers).is_empty()
+                new.insert(Progress { writers, last: Uuid::nil() })
             }
         };
-        let followed = store::cancelling::follow(pool, batch, GROUP, self.context.clock.now()).await?;
-        if followed == Some(0) && no_late_row {
-            store::cancelling::followed(pool, batch, self.context.clock.now()).await?;
+        if !progress.writers.is_empty() {
+            let writing = store::cancelling::writers(pool).await?;
+            progress.writers.retain(|writer| writing.contains(writer));
+        }
+        let is_whole_look = progress.last.is_nil();
+        let Some(group) = store::cancelling::follow(pool, batch, progress.last, GROUP, now).await? else {
+            return Ok(false);
+        };
+        progress.last = if group.many > 0 { group.last } else { Uuid::nil() };
+        if group.many > 0 || !is_whole_look {
+            return Ok(true);
+        }
+        if progress.writers.is_empty() {
+            store::cancelling::followed(pool, batch, now).await?;
             tracing::info!(batch.id = %batch, "All of a cancelled batch has followed");
         }
-        Ok(followed.and_then(|many| usize::try_from(many).ok()).unwrap_or_default())
+        Ok(false)
     }
 }

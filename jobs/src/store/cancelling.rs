@@ -34,19 +34,37 @@ pub async fn cancelling(executor: impl PgExecutor<'_>) -> Result<Vec<Uuid>, sqlx
     .await
 }
 
-/// Lets rows of a cancelled batch follow, at most `limit` of each table. Answers how many; `None`: another process is at it.
+/// A group of rows that followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// How many.
+    pub many: i64,
+    /// The last of its messages; the next group comes after it.
+    pub last: Uuid,
+}
+
+/// Lets rows of a cancelled batch follow, at most `limit` of each table, and of messages those after this id. `None`: another
+/// process is at it.
 ///
 /// # Errors
 /// The database cannot be reached; then none followed.
 pub async fn follow(
     executor: impl PgExecutor<'_>,
     batch: Uuid,
+    after: Uuid,
     limit: i32,
     now: DateTime<Utc>,
-) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar!("select herald.follow_cancelled($1, $2, $3)", batch, limit, now)
-        .fetch_one(executor)
-        .await
+) -> Result<Option<Group>, sqlx::Error> {
+    let group = sqlx::query!(
+        "select many, last from herald.follow_cancelled($1, $2, $3, $4)",
+        batch,
+        after,
+        limit,
+        now
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(group.many.zip(group.last).map(|(many, last)| Group { many, last }))
 }
 
 /// The transactions that are writing messages or sends right now. A statement locks its table before it looks at what is there, so that

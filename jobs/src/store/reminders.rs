@@ -13,6 +13,7 @@ use crate::reminder::{ReminderRule, Since};
 
 /// A rule, and how it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ReminderRuleStatus")]
 pub struct Standing {
     /// The rule.
     pub rule: ReminderRule,

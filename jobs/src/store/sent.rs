@@ -124,3 +124,22 @@ async fn of_recipient(
     .fetch_all(pool)
     .await
 }
+
+/// Who sent a batch, and of which type; `None`: there is none.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn sender_of_batch(pool: &PgPool, batch: Uuid) -> Result<Option<(String, String)>, sqlx::Error> {
+    let found = sqlx::query!(
+        r#"select sender as "sender!", message_type as "message_type!" from (
+               (select payload->'message'->>'sender' as sender, payload->'message'->>'message_type' as message_type
+                from herald.outbox where batch_id = $1 limit 1)
+               union all
+               (select sender, message_type from herald.message where batch_id = $1 limit 1)
+           ) as of_batch limit 1"#,
+        batch
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.map(|found| (found.sender, found.message_type)))
+}

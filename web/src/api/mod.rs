@@ -3,6 +3,7 @@
 pub(crate) mod answers;
 pub(crate) mod authorisations;
 pub(crate) mod batch;
+pub(crate) mod batches;
 mod body;
 pub(crate) mod bounces;
 pub(crate) mod choices;

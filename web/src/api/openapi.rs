@@ -25,6 +25,7 @@ use serde_json::{Map, Value, json};
 use super::answers::{GivenAnswer, Taken};
 use super::authorisations::{Asked, Withdrawal};
 use super::batch::{LONGEST_KEY, LineAnswer};
+use super::batches::Cancelled;
 use super::bounces::Answer;
 use super::launch::{Launch, LaunchRequest};
 use super::messages::{Accepted, Copies, Message};
@@ -116,6 +117,8 @@ fn operations(of: &mut SchemaGenerator) -> Vec<Operation> {
             .answers::<Accepted>(of, 202, JSON, "Accepted. The same contact twice gets one copy."),
         Operation::new("post", "/api/v1/messages/{id}/cancel", "Cancels it while it waits, with its copies")
             .answers::<Accepted>(of, 200, JSON, "Cancelled, now or before."),
+        Operation::new("post", "/api/v1/batches/{id}/cancel", "Cancels all that waits of a send to many")
+            .answers::<Cancelled>(of, 200, JSON, "Cancelled, now or before."),
         output(of),
         Operation::new("post", "/api/v1/messages/{id}/act", "Acts on it for its recipient")
             .takes::<GivenAnswer>(of, JSON, &json!({"by": "ann"}))
