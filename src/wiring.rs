@@ -216,6 +216,7 @@ impl Wiring {
             trusted_proxies: web.trusted_proxies.clone(),
             periodic: self.periodic()?,
             keys: self.registry_access()?.keys,
+            allow_plaintext: self.config.email.allow_plaintext,
             ..herald_web::Settings::new(public_url)
         })
     }
@@ -228,17 +229,17 @@ impl Wiring {
         Ok(Schedule::new(self.queues.clone(), self.periodic()?))
     }
 
-    /// The periodic jobs that are enabled.
+    /// The periodic jobs, enabled or not.
     ///
     /// # Errors
     /// A job's slots cannot be.
     pub fn periodic(&self) -> Result<Vec<Periodic>> {
         let periodic = &self.config.periodic;
         let jobs = [(PeriodicName::Purge, &periodic.purge), (PeriodicName::Reminders, &periodic.reminders)];
-        let enabled = jobs.into_iter().filter(|(_, slot)| slot.enabled);
-        let jobs = enabled.map(|(name, slot)| {
+        let jobs = jobs.into_iter().map(|(name, slot)| {
             let slots = Slots::new(Duration::from_secs(slot.every), slot.start, slot.zone);
-            Ok(Periodic { name, slots: slots.with_context(|| format!("periodic.{name}"))? })
+            let slots = slots.with_context(|| format!("periodic.{name}"))?;
+            Ok(Periodic { name, slots, enabled: slot.enabled })
         });
         jobs.collect()
     }

@@ -18,6 +18,7 @@ mod web {
     mod live;
     mod maintaining;
     mod naughty;
+    mod operating;
     mod ops;
     mod outputs;
     mod reminders;

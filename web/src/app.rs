@@ -51,7 +51,7 @@ pub struct Settings {
     pub session_absolute: TimeDelta,
     /// Proxies whose `X-Forwarded-For` is believed; log-in attempts are limited by the address found so.
     pub trusted_proxies: Vec<IpAddr>,
-    /// What the schedule starts, to be shown.
+    /// The periodic jobs, to be shown.
     pub periodic: Vec<Periodic>,
     /// The header in which a trusted proxy names who is logged in; `None`: people log in here.
     pub user_header: Option<HeaderName>,
@@ -59,8 +59,10 @@ pub struct Settings {
     pub frame_ancestors: Vec<String>,
     /// What the host application shows on the dashboard.
     pub panels: Vec<Panel>,
-    /// What return paths were signed with, to know them when bounces come.
+    /// What return paths were signed with, to know them when bounces come; and what secrets are sealed with.
     pub keys: Arc<KeyRing>,
+    /// Mail may go readable over a network.
+    pub allow_plaintext: bool,
 }
 
 impl Settings {
@@ -79,6 +81,7 @@ impl Settings {
             frame_ancestors: Vec::new(),
             panels: Vec::new(),
             keys: Arc::default(),
+            allow_plaintext: false,
         }
     }
 

@@ -15,6 +15,7 @@ const STYLE: &str = concat!(
     include_str!("../assets/css/2-controls.css"),
     include_str!("../assets/css/3-shell.css"),
     include_str!("../assets/css/4-lists.css"),
+    include_str!("../assets/css/6-operations.css"),
 );
 
 /// Each part stands by itself; they tell one another by events of the document.

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Context;
+use crate::check::check;
 use crate::deliver::{DeliverContext, email};
 use crate::periodic::{PeriodicContext, periodic};
 use crate::send::{SendContext, record_dead, send};
@@ -148,6 +149,11 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
     let data =
         PeriodicContext { reminders: Reminders::new(producer, reader.clone()), context: context.clone() };
     employ!(crew, queues.periodic, worker, two, data, periodic);
+
+    // A server that does not answer holds up no other try.
+    let tries =
+        WorkerOptions { concurrency: 2, takeover_after: options.takeover_after, ..WorkerOptions::default() };
+    employ!(crew, queues.check, worker, tries, context.clone(), check);
 
     let relay = Relay::new(pool.clone(), queues.clone(), clock, options.max_depth);
     let relay = tokio::spawn(relay.run(crew.stop.clone()));

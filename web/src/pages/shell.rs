@@ -21,6 +21,11 @@ pub(crate) enum Place {
     Types,
     Choices,
     Users,
+    // Herald itself
+    Registry,
+    Schedule,
+    Tokens,
+    Audit,
     Elsewhere,
 }
 
@@ -52,6 +57,10 @@ impl Shell {
             Place::Types => place == "types",
             Place::Choices => place == "choices",
             Place::Users => place == "users",
+            Place::Registry => place == "registry",
+            Place::Schedule => place == "schedule",
+            Place::Tokens => place == "tokens",
+            Place::Audit => place == "audit",
             Place::Elsewhere => false,
         }
     }
@@ -93,6 +102,10 @@ pub(super) async fn shell(
         | Place::Types
         | Place::Choices
         | Place::Users
+        | Place::Registry
+        | Place::Schedule
+        | Place::Tokens
+        | Place::Audit
         | Place::Elsewhere => None,
     };
     Ok(Shell {
