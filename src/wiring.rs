@@ -17,6 +17,7 @@ use herald_producers::Producer;
 use herald_producers::numbers::Region;
 use herald_producers::reminders::Reminders;
 use herald_queue::Redis;
+use herald_web::Persona;
 use herald_web::schedule::{Periodic, Schedule, Slots};
 use herald_workers::AnswerLinks;
 use herald_workers::settings::Access;
@@ -39,6 +40,8 @@ pub struct Wiring {
     pub clock: Clock,
     /// Where numbers without a country code belong.
     pub region: Option<Region>,
+    /// Who one can be in the demo; elsewhere nobody, whatever the settings say.
+    pub personas: Vec<Persona>,
 }
 
 impl Wiring {
@@ -53,7 +56,14 @@ impl Wiring {
             herald_queue::Options { prefix: config.redis.prefix.clone(), ..herald_queue::Options::default() };
         let region = Some(config.sms.region.as_str()).filter(|region| !region.is_empty());
         let region = region.map(str::parse).transpose().map_err(anyhow::Error::msg).context("sms.region")?;
-        Ok(Self { pool, queues: Queues::new(redis, &options), clock: Clock::system(), region, config })
+        Ok(Self {
+            pool,
+            queues: Queues::new(redis, &options),
+            clock: Clock::system(),
+            region,
+            personas: Vec::new(),
+            config,
+        })
     }
 
     /// A producer over these servers.
@@ -217,6 +227,7 @@ impl Wiring {
             periodic: self.periodic()?,
             keys: self.registry_access()?.keys,
             allow_plaintext: self.config.email.allow_plaintext,
+            personas: self.personas.clone(),
             ..herald_web::Settings::new(public_url)
         })
     }

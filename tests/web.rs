@@ -21,6 +21,7 @@ mod web {
     mod operating;
     mod ops;
     mod outputs;
+    mod people;
     mod reminders;
     mod roles;
     mod routes;
@@ -29,6 +30,7 @@ mod web {
     mod searching;
     mod sms_reports;
     mod snippets;
+    mod switch;
     mod templates;
     mod world;
 }

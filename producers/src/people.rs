@@ -51,6 +51,9 @@ impl Person {
             locale: filled(self.locale),
             time_zone: filled(self.time_zone),
         };
+        if user.time_zone.as_ref().is_some_and(|zone| zone.contains(char::is_control)) {
+            return Err(Refusal::new("time_zone", "must be an IANA name such as Europe/Berlin"));
+        }
         // What an account may be is said in one place.
         let default = Account::default();
         let account = Account {
@@ -111,7 +114,7 @@ impl People {
             {
                 Ok((name, user)) => match seen.insert(name.clone(), row) {
                     Some(before) => {
-                        people.refuse(row, format!("username: {name} stands in row {before} too"))
+                        people.refuse(row, format!("username: {name} stands in row {before} too"));
                     }
                     None => people.users.push((row, name, user)),
                 },

@@ -33,6 +33,26 @@ pub struct Panel {
     pub url: Url,
 }
 
+/// Who one can be in a demo.
+#[derive(Clone, Debug)]
+pub struct Persona {
+    /// The user.
+    pub username: String,
+    /// What for.
+    pub role: Role,
+}
+
+/// What somebody in a demo is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Asks for decisions.
+    Requester,
+    /// Makes them.
+    Approver,
+    /// Looks after Herald.
+    Administrator,
+}
+
 /// How the web side behaves.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -63,6 +83,8 @@ pub struct Settings {
     pub keys: Arc<KeyRing>,
     /// Mail may go readable over a network.
     pub allow_plaintext: bool,
+    /// Who one can be by one press, in a demo; outside of it nobody.
+    pub personas: Vec<Persona>,
 }
 
 impl Settings {
@@ -82,6 +104,7 @@ impl Settings {
             panels: Vec::new(),
             keys: Arc::default(),
             allow_plaintext: false,
+            personas: Vec::new(),
         }
     }
 

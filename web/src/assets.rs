@@ -28,6 +28,7 @@ const SCRIPT: &str = concat!(
     include_str!("../assets/js/list.js"),
     include_str!("../assets/js/keys.js"),
     include_str!("../assets/js/live.js"),
+    include_str!("../assets/js/files.js"),
 );
 
 /// One file.

@@ -99,6 +99,12 @@ fn routes() -> Vec<Route> {
             "/admin/users/edit/{name}",
             get(kept::edit::<Account>).post(kept::change::<Account>),
         ),
+        route(
+            Administrator,
+            "/admin/users/import",
+            get(admin::people::ask).post(admin::people::import).layer(large),
+        ),
+        route(Administrator, "/admin/users/link/{name}", post(admin::people::link)),
         // Herald itself
         route(Administrator, "/admin/registry", get(admin::registry::show)),
         route(
@@ -113,6 +119,7 @@ fn routes() -> Vec<Route> {
         route(Administrator, "/admin/tokens/new", get(admin::tokens::new).post(admin::tokens::create)),
         route(Administrator, "/admin/tokens/revoke/{name}", post(admin::tokens::revoke)),
         route(Administrator, "/admin/audit", get(admin::audit::show)),
+        route(Session, "/demo/switch", post(pages::demo::switch)),
         route(Session, "/messages", get(pages::list::messages).post(pages::list::post_messages).layer(large)),
         route(Session, "/alerts", get(pages::list::alerts).post(pages::list::post_alerts).layer(large)),
         route(Session, "/messages/{id}", get(pages::message::show)),

@@ -17,6 +17,7 @@ use herald_jobs::store::access::ApiToken;
 use herald_jobs::store::{self, PgPool};
 use url::Url;
 
+pub use form::is_own;
 pub use new_token::WantedToken;
 pub use password::{HashError, hash_password};
 

@@ -7,7 +7,7 @@ use herald_jobs::store::inbox::{Counts, InboxMessage};
 use super::notice::{self, Notice};
 use crate::access::form;
 use crate::access::session::Login;
-use crate::app::App;
+use crate::app::{App, Persona};
 use crate::assets::{self, Assets};
 use crate::words::Words;
 
@@ -45,6 +45,8 @@ pub(super) struct Shell {
     /// Ids of alerts that the page knows, with a space between them.
     pub(super) known: String,
     pub(super) notice: Option<Notice>,
+    /// Who one can be in a demo: the user, what the button says, and whether one is.
+    pub(super) personas: Vec<(String, String, bool)>,
 }
 
 impl Shell {
@@ -119,5 +121,15 @@ pub(super) async fn shell(
         refresh: app.settings.refresh.as_secs().max(1),
         known: notice::ids(&alerts),
         notice,
+        personas: personas(app, login),
     })
+}
+
+fn personas(app: &App, login: &Login) -> Vec<(String, String, bool)> {
+    let say = login.words.operations.persona;
+    let persona = |persona: &Persona| {
+        let name = persona.username.clone();
+        (name.clone(), say(&name, persona.role), name == login.user.username)
+    };
+    app.settings.personas.iter().map(persona).collect()
 }

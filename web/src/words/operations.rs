@@ -1,5 +1,7 @@
 //! What the pages say on which Herald itself is looked after: the registry, the schedule, tokens, the audit log.
 
+use crate::app::Role;
+
 /// All of it, in one language. Labels are paired with a hint where one is needed; an empty hint is not shown.
 pub(crate) struct Operations {
     /// The group in the menus.
@@ -100,7 +102,8 @@ pub(crate) struct Operations {
     pub(crate) no_link: &'static str,
 
     pub(crate) you_are: &'static str,
-    pub(crate) be: fn(&str) -> String,
+    /// Who, and what for.
+    pub(crate) persona: fn(&str, Role) -> String,
 }
 
 pub(super) static ENGLISH: Operations = Operations {
@@ -233,5 +236,12 @@ pub(super) static ENGLISH: Operations = Operations {
     no_link: "This user is not active, so that no link would let them in.",
 
     you_are: "This is the demo. You are",
-    be: |name| format!("Be {name}"),
+    persona: |name, role| {
+        let role = match role {
+            Role::Requester => "requester",
+            Role::Approver => "approver",
+            Role::Administrator => "administrator",
+        };
+        format!("{name}, {role}")
+    },
 };

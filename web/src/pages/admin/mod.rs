@@ -5,6 +5,7 @@ mod choice_sets;
 mod fields;
 pub(crate) mod kept;
 mod message_types;
+pub(crate) mod people;
 pub(crate) mod registry;
 pub(crate) mod schedule;
 pub(crate) mod tokens;
