@@ -92,3 +92,5 @@ create table herald.audit (
     detail  jsonb
 );
 create index audit_at on herald.audit (at);
+create index audit_actor on herald.audit (actor, id);
+create index audit_subject on herald.audit (subject, id);

@@ -61,8 +61,8 @@ impl Servers {
     ///
     /// # Errors
     /// A server cannot be signalled.
-    pub async fn stop(self) -> Result<()> {
-        if let Some(private) = self.private {
+    pub async fn stop(&mut self) -> Result<()> {
+        if let Some(private) = self.private.take() {
             let _ = fs::remove_file(announcement()?);
             private.stop().await?;
         }

@@ -17,6 +17,7 @@ use herald_producers::Producer;
 use herald_producers::numbers::Region;
 use herald_producers::reminders::Reminders;
 use herald_queue::Redis;
+use herald_web::Persona;
 use herald_web::schedule::{Periodic, Schedule, Slots};
 use herald_workers::AnswerLinks;
 use herald_workers::settings::Access;
@@ -39,6 +40,8 @@ pub struct Wiring {
     pub clock: Clock,
     /// Where numbers without a country code belong.
     pub region: Option<Region>,
+    /// Who one can be in the demo; elsewhere nobody, whatever the settings say.
+    pub personas: Vec<Persona>,
 }
 
 impl Wiring {
@@ -53,7 +56,14 @@ impl Wiring {
             herald_queue::Options { prefix: config.redis.prefix.clone(), ..herald_queue::Options::default() };
         let region = Some(config.sms.region.as_str()).filter(|region| !region.is_empty());
         let region = region.map(str::parse).transpose().map_err(anyhow::Error::msg).context("sms.region")?;
-        Ok(Self { pool, queues: Queues::new(redis, &options), clock: Clock::system(), region, config })
+        Ok(Self {
+            pool,
+            queues: Queues::new(redis, &options),
+            clock: Clock::system(),
+            region,
+            personas: Vec::new(),
+            config,
+        })
     }
 
     /// A producer over these servers.
@@ -236,6 +246,8 @@ impl Wiring {
             trusted_proxies: web.trusted_proxies.clone(),
             periodic: self.periodic()?,
             keys: self.registry_access()?.keys,
+            allow_plaintext: self.config.email.allow_plaintext,
+            personas: self.personas.clone(),
             ..herald_web::Settings::new(public_url)
         })
     }
@@ -248,17 +260,17 @@ impl Wiring {
         Ok(Schedule::new(self.queues.clone(), self.periodic()?))
     }
 
-    /// The periodic jobs that are enabled.
+    /// The periodic jobs, enabled or not.
     ///
     /// # Errors
     /// A job's slots cannot be.
     pub fn periodic(&self) -> Result<Vec<Periodic>> {
         let periodic = &self.config.periodic;
         let jobs = [(PeriodicName::Purge, &periodic.purge), (PeriodicName::Reminders, &periodic.reminders)];
-        let enabled = jobs.into_iter().filter(|(_, slot)| slot.enabled);
-        let jobs = enabled.map(|(name, slot)| {
+        let jobs = jobs.into_iter().map(|(name, slot)| {
             let slots = Slots::new(Duration::from_secs(slot.every), slot.start, slot.zone);
-            Ok(Periodic { name, slots: slots.with_context(|| format!("periodic.{name}"))? })
+            let slots = slots.with_context(|| format!("periodic.{name}"))?;
+            Ok(Periodic { name, slots, enabled: slot.enabled })
         });
         jobs.collect()
     }

@@ -13,6 +13,7 @@ mod browser {
     mod look;
     mod naughty;
     mod offline;
+    mod operating;
     mod plain;
     mod stage;
 }

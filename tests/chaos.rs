@@ -5,6 +5,7 @@ mod support;
 
 #[cfg(test)]
 mod chaos {
+    mod demo;
     mod live;
     mod mails;
     mod poison;

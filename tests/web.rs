@@ -19,8 +19,10 @@ mod web {
     mod live;
     mod maintaining;
     mod naughty;
+    mod operating;
     mod ops;
     mod outputs;
+    mod people;
     mod reminders;
     mod roles;
     mod routes;
@@ -29,6 +31,7 @@ mod web {
     mod searching;
     mod sms_reports;
     mod snippets;
+    mod switch;
     mod templates;
     mod world;
 }

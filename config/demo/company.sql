@@ -64,7 +64,10 @@ select setval(pg_get_serial_sequence('demo.purchase_order', 'id'), (select max(i
 
 select herald.upsert_user('ann', 'Ann Archer', 'ann@demo.example', '+491701234567', time_zone => 'Europe/Berlin');
 select herald.upsert_user('bob', 'Bob Baker', 'bob@demo.example');
-update herald.app_user set roles = array['admin'] where username = 'ann' and roles <> array['admin'];
+select herald.upsert_user('ada', 'Ada Adams', 'ada@demo.example');
+select herald.upsert_user('drill', 'Who gets what is sent while something breaks', 'drill@demo.example');
+update herald.app_user set roles = array['admin'] where username = 'ada' and roles <> array['admin'];
+update herald.app_user set roles = '{}' where username = 'ann' and roles = array['admin'];
 
 insert into herald.message_type (code, description, required_action, action_url, lane)
 values ('PO-AUTHORISE', 'Purchase order to authorise', 'action', '/po/approve?id=&level=', 'normal')
@@ -74,4 +77,7 @@ values ('PO-DECIDE', 'May this be bought?', 'reply', 'YESNO-CHOICES', 'email')
 on conflict (code) do nothing;
 insert into herald.message_type (code, description, external_delivery, expiry_days)
 values ('REPORT-READY', 'Your report is ready', 'email', 10)
+on conflict (code) do nothing;
+insert into herald.message_type (code, description, external_delivery, lane)
+values ('DRILL', 'Sent while something breaks', 'none', 'normal'), ('DRILL-EMAIL', 'Sent while something breaks', 'email', 'normal')
 on conflict (code) do nothing;

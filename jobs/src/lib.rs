@@ -13,6 +13,7 @@ pub mod attachment;
 #[cfg(feature = "render")]
 pub mod authoring;
 pub mod authorisation;
+pub mod check;
 pub mod choice_set;
 pub mod clock;
 pub mod deliver;
@@ -29,6 +30,7 @@ pub mod path;
 pub mod periodic;
 pub mod queues;
 pub mod refusal;
+pub mod registry;
 #[cfg(feature = "render")]
 pub mod reminder;
 #[cfg(feature = "render")]

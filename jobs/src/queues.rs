@@ -4,6 +4,7 @@ pub use herald_queue::{Depth, QueueError};
 use herald_queue::{Options, Queue, Redis};
 
 use crate::address::Channel;
+use crate::check::CheckJob;
 use crate::deliver::DeliverJob;
 use crate::message_type::Lane;
 use crate::periodic::PeriodicJob;
@@ -49,6 +50,8 @@ pub struct Queues {
     pub sms: Lanes<DeliverJob>,
     /// What the schedule starts.
     pub periodic: Queue<PeriodicJob>,
+    /// Tries of the ways out.
+    pub check: Queue<CheckJob>,
     /// What all keys begin with.
     prefix: String,
 }
@@ -64,6 +67,7 @@ impl Queues {
             email: Lanes::new(&redis, "email", options),
             sms: Lanes::new(&redis, "sms", options),
             periodic: Queue::new(&redis, "periodic", options.clone()),
+            check: Queue::new(&redis, "check", options.clone()),
             prefix: options.prefix.clone(),
             redis,
         }

@@ -16,6 +16,8 @@ pub mod directory;
 mod error;
 pub mod numbers;
 pub mod output_queue;
+#[cfg(feature = "people")]
+pub mod people;
 mod producer;
 pub mod push;
 pub mod relay;

@@ -281,7 +281,8 @@ impl Producer {
         self.inner.attachments.allows(bytes)
     }
 
-    pub(crate) fn region(&self) -> Option<Region> {
+    /// Where numbers without a country code belong.
+    pub fn region(&self) -> Option<Region> {
         self.inner.region
     }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use herald_jobs::store;
 use herald_jobs::{address, id};
 use herald_producers::numbers;
+use herald_workers::check;
 use herald_workers::smtp::Trace;
-use herald_workers::{check, mail, settings, sms};
 
 use crate::commands::connect;
 use crate::config::Config;
@@ -57,19 +57,12 @@ impl Check {
 impl Email {
     async fn run(self, config: Config) -> Result<()> {
         let to = address::email(&self.to).map_err(anyhow::Error::msg).context("--to")?;
-        let to = mail::address(&to).map_err(anyhow::Error::msg).context("--to")?;
         let wiring = connect(config)?;
         let values = store::registry::all(&wiring.pool).await?;
-        let settings = settings::mail(&values, &wiring.registry_access()?)
-            .map_err(|missing| anyhow::anyhow!("e-mail is not configured: {missing}"))?;
         let trace = self.trace.then(|| Trace::new(Arc::new(|line: &str| println!("{line}"))));
-        let now = wiring.clock.now();
-        match check::email(&settings, &to, id::new(now), now, trace).await {
-            Ok(reply) => {
-                println!("{}, port {} took the mail: {reply}", settings.server.host, settings.server.port);
-            }
-            Err(sentence) => bail!(sentence),
-        }
+        let (access, now) = (wiring.registry_access()?, wiring.clock.now());
+        let said = check::email(&values, &access, &to, id::new(now), now, trace).await;
+        println!("{}", said.map_err(anyhow::Error::msg)?);
         Ok(())
     }
 }
@@ -79,15 +72,10 @@ impl Sms {
         let wiring = connect(config)?;
         let to = numbers::e164(&self.to, wiring.region).map_err(anyhow::Error::msg).context("--to")?;
         let values = store::registry::all(&wiring.pool).await?;
-        let settings = sms::read(&values, &wiring.registry_access()?.keys)
-            .map_err(|missing| anyhow::anyhow!("SMS is not configured: {missing}"))?
-            .context("SMS is off: SMS-PROVIDER turns it on")?;
-        let now = wiring.clock.now();
-        let host = settings.provider.url().host_str().unwrap_or_default().to_owned();
-        match check::sms(&settings, wiring.config.sms.allow_private, &to, id::new(now), now).await {
-            Ok(reply) => println!("{host} took the SMS: {reply}"),
-            Err(sentence) => bail!(sentence),
-        }
+        let (access, now) = (wiring.registry_access()?, wiring.clock.now());
+        let allow_private = wiring.config.sms.allow_private;
+        let said = check::sms(&values, &access, allow_private, &to, id::new(now), now).await;
+        println!("{}", said.map_err(anyhow::Error::msg)?);
         Ok(())
     }
 }

@@ -62,7 +62,8 @@ async fn list(wiring: &Wiring) -> Result<()> {
     for queue in wiring.queues.all_copies() {
         list_queue(queue).await?;
     }
-    list_queue(&wiring.queues.periodic).await
+    list_queue(&wiring.queues.periodic).await?;
+    list_queue(&wiring.queues.check).await
 }
 
 async fn list_queue<J: Job>(queue: &Queue<J>) -> Result<()> {
@@ -81,7 +82,8 @@ async fn replay(wiring: &Wiring, id: &str) -> Result<()> {
         for queue in wiring.queues.all_copies() {
             replayed += replay_queue(queue).await?;
         }
-        replayed + replay_queue(&wiring.queues.periodic).await?
+        replayed += replay_queue(&wiring.queues.periodic).await?;
+        replayed + replay_queue(&wiring.queues.check).await?
     } else if let Some((name, entry)) = id.split_once('/') {
         u64::from(of_queue(wiring, name, entry, true).await?)
     } else {
@@ -125,6 +127,9 @@ async fn of_queue(wiring: &Wiring, name: &str, entry: &str, again: bool) -> Resu
     }
     if wiring.queues.periodic.name() == name {
         return one(&wiring.queues.periodic, entry, again).await;
+    }
+    if wiring.queues.check.name() == name {
+        return one(&wiring.queues.check, entry, again).await;
     }
     bail!("there is no queue {name}")
 }

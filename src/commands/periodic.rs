@@ -49,9 +49,8 @@ async fn list(wiring: &Wiring) -> Result<()> {
     let scheduled = wiring.periodic()?;
     let now = store::now(&wiring.pool).await?;
     for &name in PeriodicName::ALL {
-        let slots = scheduled.iter().find(|job| job.name == name).map(|job| &job.slots);
-        let next =
-            slots.map_or_else(|| "disabled".to_owned(), |slots| format!("next {}", time(slots.next(now))));
+        let next = scheduled.iter().find(|job| job.name == name).and_then(|job| job.next(now));
+        let next = next.map_or_else(|| "disabled".to_owned(), |next| format!("next {}", time(next)));
         println!("{name}  {next}");
         match last.iter().find(|run| run.job == name.as_str()) {
             Some(run) => println!("  {}", told(run)),

@@ -4,11 +4,12 @@ use std::io::Read as _;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
+use herald_jobs::registry;
 use herald_jobs::seal::{self, KeyRing};
 use herald_jobs::secret::Secret;
 use herald_jobs::store;
+use herald_jobs::store::change::ChangeError;
 use herald_jobs::store::registry::Entry;
-use herald_workers::settings;
 use ring::rand::SystemRandom;
 
 use crate::commands::{ACTOR, connect};
@@ -103,19 +104,11 @@ async fn set(wiring: &Wiring, key: &str, value: String) -> Result<()> {
                  as `herald registry seal {key}` prints it"
             );
         }
-        return put(wiring, key, Some(&sealed(&keys(wiring)?, key, &value)?)).await;
+        return put(wiring, key, Some(sealed(&keys(wiring)?, key, &value)?)).await;
     }
     let value = value.expose().trim();
-    settings::check(key, value).map_err(anyhow::Error::msg)?;
-    let mut values = store::registry::all(&wiring.pool).await?;
-    values.insert(key.to_owned(), value.to_owned());
-    let concerned = matches!(key, "SMTP-SERVER" | "SMTP-SECURITY");
-    if let Some(refusal) = settings::sends_readable(&values, wiring.config.email.allow_plaintext)
-        && concerned
-    {
-        bail!(refusal);
-    }
-    put(wiring, key, Some(value)).await
+    registry::check(key, value).map_err(anyhow::Error::msg)?;
+    put(wiring, key, Some(value.to_owned())).await
 }
 
 async fn seal(wiring: &Wiring, key: &str) -> Result<()> {
@@ -146,25 +139,23 @@ async fn reseal(wiring: &Wiring) -> Result<()> {
     Ok(())
 }
 
-/// Sealed text for `key`: made of a secret, or taken as it is where it opens.
 fn sealed(keys: &KeyRing, key: &str, secret: &Secret) -> Result<String> {
-    if seal::is_sealed(secret.expose()) {
-        keys.open(key, secret.expose()).with_context(|| key.to_owned())?;
-        return Ok(secret.expose().to_owned());
-    }
-    keys.seal(key, secret, &SystemRandom::new()).with_context(|| key.to_owned())
+    registry::sealed(keys, key, secret, &SystemRandom::new()).with_context(|| key.to_owned())
 }
 
 fn keys(wiring: &Wiring) -> Result<KeyRing> {
     Ok(crate::keys::load(&wiring.config.secrets)?.ok_or(seal::SealError::NoKeys)?)
 }
 
-async fn put(wiring: &Wiring, key: &str, value: Option<&str>) -> Result<()> {
-    let action = if value.is_some() { "registry set" } else { "registry unset" };
-    let mut transaction = wiring.pool.begin().await?;
-    store::registry::set(&mut *transaction, key, value).await?;
-    store::audit::record(&mut *transaction, ACTOR, action, key).await?;
-    Ok(transaction.commit().await?)
+async fn put(wiring: &Wiring, key: &str, value: Option<String>) -> Result<()> {
+    let (changes, allow_plaintext) = ([(key.to_owned(), value)], wiring.config.email.allow_plaintext);
+    let together = |entries: &[Entry]| Ok(registry::check_together(entries, &changes, allow_plaintext)?);
+    let changed = store::registry::change(&wiring.pool, &changes, ACTOR, together).await;
+    changed.map_err(|error| match error {
+        // The sentence names the key already.
+        ChangeError::Refused(refusal) => anyhow::Error::msg(refusal.problem),
+        other => other.into(),
+    })
 }
 
 /// The key, or which one was perhaps meant.

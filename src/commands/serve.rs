@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A part cannot be started, or died.
 pub async fn serve(mut config: Config) -> Result<()> {
     logging::start(&config.log)?;
-    let servers = Servers::provide(&mut config, &private::home()?).await?;
+    let mut servers = Servers::provide(&mut config, &private::home()?).await?;
     let ended = with_parts(config, &[Part::Workers, Part::Web]).await;
     servers.stop().await?;
     ended

@@ -1,10 +1,9 @@
 //! API tokens.
 
-use anyhow::{Context as _, Result, bail};
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use anyhow::{Result, bail};
 use clap::Subcommand;
 use herald_jobs::store;
-use herald_web::access::NewToken;
+use herald_web::access::WantedToken;
 
 use crate::commands::{ACTOR, connect, one_line};
 use crate::config::Config;
@@ -50,22 +49,9 @@ impl Token {
         let wiring = connect(config)?;
         match self {
             Self::Create { name, sender, message_types, rate, admin, expires } => {
-                let now = wiring.clock.now();
-                for code in &message_types {
-                    if store::message_types::get(&wiring.pool, code).await?.is_none() {
-                        bail!("type: there is no message type {code}");
-                    }
-                }
-                let mut senders = sender.into_iter();
-                let token = NewToken {
-                    name: name.clone(),
-                    sender: senders.next().unwrap_or_default(),
-                    senders: senders.collect(),
-                    message_types: (!message_types.is_empty()).then_some(message_types),
-                    rate,
-                    admin,
-                    life: expires.map(|text| life(&text, now)).transpose()?,
-                };
+                let wanted = WantedToken { name, senders: sender, message_types, rate, admin, expires };
+                let token = wanted.read(&wiring.pool, wiring.clock.now()).await?;
+                let name = token.name.clone();
                 let token = herald_web::access::new_api_token(&wiring.pool, &wiring.clock, token).await?;
                 store::audit::record(&wiring.pool, ACTOR, "token create", &name).await?;
                 println!("{token}");
@@ -101,25 +87,4 @@ impl Token {
         }
         Ok(())
     }
-}
-
-/// How long a token lasts that ends then.
-fn life(text: &str, now: DateTime<Utc>) -> Result<TimeDelta> {
-    let life = match text.parse::<u32>() {
-        Ok(days) => TimeDelta::days(days.into()),
-        Err(_) => {
-            let date: NaiveDate =
-                text.parse().context("expires: must be a number of days or a date such as 2027-01-31")?;
-            let end = date
-                .succ_opt()
-                .and_then(|next| next.and_hms_opt(0, 0, 0))
-                .context("expires: is too far away")?;
-            end.and_utc() - now
-        }
-    };
-    if life <= TimeDelta::zero() {
-        bail!("expires: must be a time to come");
-    }
-    now.checked_add_signed(life).context("expires: is too far away")?;
-    Ok(life)
 }

@@ -5,12 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use herald_jobs::account::Account;
-use herald_jobs::address::{self, Username};
+use herald_jobs::address::Username;
 use herald_jobs::store;
 use herald_jobs::store::change::{Expect, version};
-use herald_jobs::store::users::NewUser;
-use herald_producers::numbers::{self, Region};
-use serde::Deserialize;
+use herald_producers::people::{People, Person};
 
 use crate::commands::{ACTOR, connect, filled, gone, one_line, print_json};
 use crate::config::Config;
@@ -111,43 +109,6 @@ pub struct Set {
     active: Option<bool>,
 }
 
-/// One line of an import.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row {
-    username: String,
-    #[serde(default)]
-    display_name: Option<String>,
-    #[serde(default)]
-    email: Option<String>,
-    #[serde(default)]
-    mobile: Option<String>,
-    #[serde(default)]
-    locale: Option<String>,
-    #[serde(default)]
-    time_zone: Option<String>,
-}
-
-impl Row {
-    /// The user in valid form. Empty columns keep what is there.
-    fn parse(self, region: Option<Region>) -> Result<(Username, NewUser)> {
-        let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-        let checked =
-            |text: Option<String>, check: &dyn Fn(&str) -> Result<String, String>, column: &'static str| {
-                filled(text).map(|text| check(&text)).transpose().map_err(anyhow::Error::msg).context(column)
-            };
-        let name = Username::parse(&self.username).map_err(anyhow::Error::msg).context("username")?;
-        let user = NewUser {
-            display_name: filled(self.display_name),
-            email: checked(self.email, &address::email, "email")?,
-            mobile: checked(self.mobile, &|text| numbers::e164(text, region), "mobile")?,
-            locale: filled(self.locale),
-            time_zone: filled(self.time_zone),
-        };
-        Ok((name, user))
-    }
-}
-
 impl User {
     /// Adds, imports or lists users.
     ///
@@ -178,7 +139,7 @@ impl User {
 
 impl Add {
     async fn run(self, wiring: &Wiring) -> Result<()> {
-        let row = Row {
+        let person = Person {
             username: self.username,
             display_name: self.display_name,
             email: self.email,
@@ -186,7 +147,7 @@ impl Add {
             locale: self.locale,
             time_zone: self.time_zone,
         };
-        let (name, user) = row.parse(wiring.region)?;
+        let (name, user) = person.parse(wiring.region)?;
         let mut transaction = wiring.pool.begin().await?;
         let id = store::users::upsert(&mut *transaction, &name, &user).await?;
         if self.admin {
@@ -218,22 +179,13 @@ async fn import(wiring: &Wiring, file: &std::path::Path) -> Result<()> {
     } else {
         Box::new(std::fs::File::open(file).with_context(|| format!("open {}", file.display()))?)
     };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(input);
-    let mut transaction = wiring.pool.begin().await?;
-    let mut imported = 0;
-    for (number, row) in reader.deserialize().enumerate() {
-        let line = || format!("row {}", number + 1);
-        let row: Row = row.with_context(line)?;
-        let (name, user) = row.parse(wiring.region).with_context(line)?;
-        store::users::upsert(&mut *transaction, &name, &user).await.with_context(line)?;
-        imported += 1;
+    let people = People::read(input, wiring.region).checked(&wiring.pool).await?;
+    if !people.problems.is_empty() {
+        let problems: Vec<String> = people.problems.iter().map(ToString::to_string).collect();
+        bail!("nobody was imported:\n{}", problems.join("\n"));
     }
-    if imported == 0 {
-        bail!("{} holds no users", file.display());
-    }
-    store::audit::record(&mut *transaction, ACTOR, "user import", &imported.to_string()).await?;
-    transaction.commit().await?;
-    println!("{imported} users imported");
+    let (added, changed) = people.save(&wiring.pool, ACTOR).await?;
+    println!("{} users imported", added + changed);
     Ok(())
 }
 

@@ -1,18 +1,24 @@
 //! `herald demo`: all of Herald on private servers, with a small company whose messages arrive while one watches.
 
 pub mod company;
+mod drill;
 mod pages;
 mod story;
+mod trouble;
+mod worker;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use herald_jobs::address::Username;
 use herald_jobs::store;
 use herald_web::access::NewToken;
+use herald_web::{Persona, Role};
 use tokio::net::TcpListener;
+use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::catcher::{self, Catcher, Gateway};
@@ -21,9 +27,17 @@ use crate::config::Config;
 use crate::private;
 use crate::servers::Servers;
 use crate::wiring::Wiring;
+use drill::Drill;
+use trouble::Trouble;
+use worker::Worker;
+
+pub use worker::run as work;
 
 /// What everybody in the demo logs in with.
 const PASSWORD: &str = "herald-demo";
+/// Who is in the company, and what for.
+const PEOPLE: [(&str, Role); 3] =
+    [("bob", Role::Requester), ("ann", Role::Approver), ("ada", Role::Administrator)];
 /// How long the first message may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -36,15 +50,20 @@ pub async fn run(mut config: Config, until_first_message: bool) -> Result<()> {
     config.database.url.clear();
     config.redis.url.clear();
     let home = private::home()?.join("demo");
-    let servers = Servers::provide(&mut config, &home).await?;
+    let servers = Arc::new(AsyncMutex::new(Servers::provide(&mut config, &home).await?));
     config.templates.functions = home.join("functions");
     company::write_functions(&config.templates.functions)?;
-    let ended = on_servers(config, begun, until_first_message).await;
-    servers.stop().await?;
+    let ended = on_servers(config, servers.clone(), begun, until_first_message).await;
+    servers.lock().await.stop().await?;
     ended
 }
 
-async fn on_servers(mut config: Config, begun: Instant, until_first_message: bool) -> Result<()> {
+async fn on_servers(
+    mut config: Config,
+    servers: Arc<AsyncMutex<Servers>>,
+    begun: Instant,
+    until_first_message: bool,
+) -> Result<()> {
     let stop = serve::stop_signal()?;
     let pages = listen("127.0.0.1:8025").await?;
     let pages_at = pages.local_addr()?;
@@ -57,21 +76,33 @@ async fn on_servers(mut config: Config, begun: Instant, until_first_message: boo
     config.web.session_idle_hours = 24 * 365;
     config.web.session_days = 365;
 
-    let wiring = Wiring::new(config, "demo", 10)?;
+    let mut wiring = Wiring::new(config, "demo", 10)?;
+    wiring.personas = PEOPLE.map(|(name, role)| Persona { username: name.to_owned(), role }).into();
     serve::migrated(&wiring).await?;
     let settings = catcher::Settings::new(wiring.clock.clone());
     let catcher = Arc::new(Catcher::start(SocketAddr::from(([127, 0, 0, 1], 0)), settings).await?);
     let gateway = Arc::new(Gateway::start(wiring.clock.clone()).await?);
     load(&wiring, catcher.address().port(), &gateway.url()).await?;
 
-    let router = pages::router((catcher, gateway), &wiring);
+    let worker = Worker::new(&wiring.config, &wiring.clock);
+    let kept = tokio::spawn(worker.clone().keep(stop.clone()));
+    let trouble = Arc::new(Trouble {
+        worker,
+        drill: Drill::new(wiring.producer(), wiring.pool.clone(), wiring.clock.clone()),
+        servers,
+        redis_url: wiring.config.redis.url.clone(),
+        catcher: catcher.clone(),
+        clock: wiring.clock.clone(),
+        deeds: Mutex::new(VecDeque::new()),
+        figures: Mutex::new(None),
+    });
+    let router = pages::router((catcher, gateway), trouble, &wiring, pages_at)?;
     let told = stop.clone();
     let shown = tokio::spawn(async move { herald_web::serve(pages, router, told).await });
     let banner = announce(&wiring, pages_at, begun, until_first_message, stop.clone());
-    let (ended, announced) =
-        tokio::join!(serve::run(&wiring, &[Part::Workers, Part::Web], stop.clone()), banner);
+    let (ended, announced) = tokio::join!(serve::run(&wiring, &[Part::Web], stop.clone()), banner);
     shown.await??;
-    ended.and(announced)
+    ended.and(kept.await?).and(announced)
 }
 
 /// The company, its people's password, and the mail server and SMS gateway that catch everything.
@@ -79,7 +110,7 @@ async fn load(wiring: &Wiring, smtp_port: u16, sms_url: &str) -> Result<()> {
     company::found(&wiring.pool, &wiring.authoring()?).await?;
     company::remind(&wiring.reminders()?).await?;
     store::registry::mark_caught(&wiring.pool).await?;
-    for name in ["ann", "bob"] {
+    for (name, _) in PEOPLE {
         let name = Username::parse(name).map_err(anyhow::Error::msg)?;
         if store::users::password_hash(&wiring.pool, &name).await?.is_none()
             && let Some(user) = store::users::by_name(&wiring.pool, &name).await?
@@ -143,7 +174,8 @@ async fn tell(wiring: &Wiring, pages: SocketAddr, begun: Instant, until_first_me
     let web = wiring.public_url()?;
     println!(
         r#"
-  Inbox     {web}   log in as ann, password {PASSWORD}
+  Inbox     {web}   log in as ann, password {PASSWORD}; one press makes you bob or ada
+  Break it  http://{pages}/break   kill the worker, empty Redis, crash Postgres, cut mails, and see what is lost
   Mail      http://{pages}/   what went out by e-mail; the links in it answer
   Orders    http://{pages}/po   purchase orders, and how they are decided
   SMS       http://{pages}/sms   what went out by SMS
@@ -166,17 +198,18 @@ async fn tell(wiring: &Wiring, pages: SocketAddr, begun: Instant, until_first_me
         database = wiring.config.database.url,
         herald = std::env::current_exe()?.display(),
     );
-    let (going_on, deciding) =
-        (story::go_on(&producer, &wiring.pool, &wiring.clock), story::follow_decisions(&wiring.pool));
-    tokio::try_join!(going_on, deciding).map(drop)
+    let going_on = story::go_on(&producer, &wiring.pool, &wiring.clock);
+    tokio::join!(going_on, story::follow_decisions(&wiring.pool));
+    Ok(())
 }
 
 /// `address` if nobody has it, else another port.
 async fn free(address: &str) -> Result<String> {
-    if TcpListener::bind(address).await.is_ok() {
-        return Ok(address.to_owned());
-    }
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string())
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(_) => TcpListener::bind("127.0.0.1:0").await?,
+    };
+    Ok(listener.local_addr()?.to_string())
 }
 
 async fn listen(address: &str) -> Result<TcpListener> {

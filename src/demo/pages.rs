@@ -1,11 +1,14 @@
 //! The demo's own pages: the mail and SMS that were caught, and the program that authorises a purchase.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use anyhow::Result;
 use askama::Template;
 use axum::Router;
-use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,13 +20,17 @@ use herald_jobs::store;
 use herald_jobs::store::authorisations::Authorisation;
 use serde::Deserialize;
 use sqlx::PgPool;
+use url::Url;
 use uuid::Uuid;
 
+use super::trouble::{self, Trouble};
 use crate::catcher::{Catcher, Gateway, Mail, Shown, show};
 use crate::wiring::Wiring;
 
+/// What the pages work with.
 #[derive(Clone)]
-struct Demo {
+pub(super) struct Demo {
+    pub(super) trouble: Arc<Trouble>,
     catcher: Arc<Catcher>,
     gateway: Arc<Gateway>,
     pool: PgPool,
@@ -32,10 +39,19 @@ struct Demo {
 }
 
 /// The pages. They listen on the loopback address only.
-pub(super) fn router(caught: (Arc<Catcher>, Arc<Gateway>), wiring: &Wiring) -> Router {
+///
+/// # Errors
+/// Their address is malformed.
+pub(super) fn router(
+    caught: (Arc<Catcher>, Arc<Gateway>),
+    trouble: Arc<Trouble>,
+    wiring: &Wiring,
+    at: SocketAddr,
+) -> Result<Router> {
     let (catcher, gateway) = caught;
+    let own: Url = format!("http://{at}/").parse()?;
     let (pool, clock, queues) = (wiring.pool.clone(), wiring.clock.clone(), wiring.queues.clone());
-    Router::new()
+    let router = Router::new()
         .route("/", get(mails))
         .route("/mail/{id}", get(mail))
         .route("/mail/{id}/html", get(html))
@@ -44,7 +60,26 @@ pub(super) fn router(caught: (Arc<Catcher>, Arc<Gateway>), wiring: &Wiring) -> R
         .route("/po", get(orders))
         .route("/po/approve", get(order).post(approve))
         .route("/skip", post(skip))
-        .with_state(Demo { catcher, gateway, pool, clock, queues })
+        .route("/break", get(trouble::show))
+        .route("/break.js", get(trouble::script))
+        .route("/break/figures", get(trouble::figures))
+        .route("/break/send", post(trouble::send))
+        .route("/break/{what}", post(trouble::make))
+        .layer(from_fn_with_state(own, own_pages_only))
+        .with_state(Demo { trouble, catcher, gateway, pool, clock, queues });
+    Ok(router)
+}
+
+/// Who opens another site meanwhile must not carry out anything here by it, whatever name leads it to this machine.
+async fn own_pages_only(State(own): State<Url>, request: Request, next: Next) -> Response {
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    let allowed = is_here(request.headers()) && (safe || herald_web::access::is_own(request.headers(), &own));
+    if allowed { next.run(request).await } else { StatusCode::FORBIDDEN.into_response() }
+}
+
+fn is_here(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Uri>().ok());
+    host.is_none_or(|host| matches!(host.host(), Some("127.0.0.1" | "localhost" | "[::1]")))
 }
 
 #[derive(Template)]
@@ -133,9 +168,19 @@ async fn sms(State(demo): State<Demo>) -> Response {
     page(&AllSms { caught: caught.collect() })
 }
 
-/// Two weeks pass, and what waited for that happens.
-async fn skip(State(demo): State<Demo>) -> Response {
-    demo.clock.advance(TimeDelta::days(14));
+/// How much time is to pass; two weeks where nothing is said.
+#[derive(Deserialize)]
+struct Skip {
+    minutes: Option<u16>,
+}
+
+/// Time passes, and what waited for that happens.
+async fn skip(State(demo): State<Demo>, Query(Skip { minutes }): Query<Skip>) -> Response {
+    demo.clock.advance(minutes.map_or(TimeDelta::days(14), |minutes| TimeDelta::minutes(minutes.into())));
+    demo.trouble.worker.clock_moved();
+    if minutes.is_some() {
+        return Redirect::to("/break").into_response();
+    }
     for name in [PeriodicName::Reminders, PeriodicName::Purge] {
         let job = PeriodicJob { name, slot: demo.clock.now() };
         if let Err(error) = demo.queues.periodic.push(&job).await {
@@ -215,14 +260,14 @@ async fn find(pool: &PgPool, id: Option<i32>) -> Result<Vec<OrderPage>, sqlx::Er
     Ok(orders)
 }
 
-fn page(template: &impl Template) -> Response {
+pub(super) fn page(template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => Html(html).into_response(),
         Err(error) => unavailable(&error),
     }
 }
 
-fn unavailable(error: &impl std::fmt::Display) -> Response {
+pub(super) fn unavailable(error: &impl std::fmt::Display) -> Response {
     tracing::error!("A page of the demo failed: {error}");
     StatusCode::SERVICE_UNAVAILABLE.into_response()
 }

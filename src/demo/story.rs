@@ -12,6 +12,8 @@ use sqlx::PgPool;
 
 /// The pause between two events while the audience warms up, and later.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(45));
+/// The pause before the database is asked again that went away.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How many events come at the quicker pace.
 const WARM_UP: usize = 6;
 
@@ -23,7 +25,7 @@ pub(super) async fn first(producer: &Producer) -> Result<MessageId> {
 }
 
 /// One event after the other, until its future is dropped.
-pub(super) async fn go_on(producer: &Producer, pool: &PgPool, clock: &Clock) -> Result<()> {
+pub(super) async fn go_on(producer: &Producer, pool: &PgPool, clock: &Clock) {
     for event in 0_usize.. {
         let (quick, slow) = PAUSE;
         tokio::time::sleep(if event < WARM_UP { quick } else { slow }).await;
@@ -37,7 +39,6 @@ pub(super) async fn go_on(producer: &Producer, pool: &PgPool, clock: &Clock) -> 
             tracing::warn!("The demo skips an event: {error:#}");
         }
     }
-    Ok(())
 }
 
 /// The task queue has finished a report.
@@ -83,7 +84,16 @@ async fn order(pool: &PgPool, clock: &Clock) -> Result<()> {
 }
 
 /// What the purchasing program does with decisions: it listens, and sets the order's status. The watch on that tells who asked.
-pub(super) async fn follow_decisions(pool: &PgPool) -> Result<()> {
+pub(super) async fn follow_decisions(pool: &PgPool) {
+    loop {
+        if let Err(error) = listen(pool).await {
+            tracing::debug!("Listens for decisions again: {error:#}");
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn listen(pool: &PgPool) -> Result<()> {
     let mut answers = Answers::listen(pool).await?;
     let mut told = None;
     loop {

@@ -79,6 +79,12 @@ impl Private {
         &self.postgres
     }
 
+    /// The Postgres server, to stop it and start it again.
+    #[must_use]
+    pub fn postgres_mut(&mut self) -> &mut Postgres {
+        &mut self.postgres
+    }
+
     /// The Redis server.
     #[must_use]
     pub fn redis(&self) -> &Redis {

@@ -176,15 +176,29 @@ async fn the_reading_pane_answers_at_once_and_keeps_what_else_was_ticked() {
     let stage = Stage::for_ann().await;
     let question = stage.send("REPLY-YESNO", "Shall we go on?").await;
     let view = stage.send("VIEW-NORMAL", "Your report is ready").await;
-    stage.send("VIEW-NORMAL", "Another one").await;
+    let another = stage.send("VIEW-NORMAL", "Another one").await;
+    let free = stage.send("FREE", "Which cups?").await;
     stage.go("/messages").await;
+    stage.path(&in_row("Another one", "input[@data-act]")).await.click().await.unwrap();
+    stage
+        .path(&in_row("Which cups?", "textarea|//article[contains(., 'Which cups?')]//input[@data-value]"))
+        .await
+        .send_keys("Blue ones")
+        .await
+        .unwrap();
+    eventually("what is typed to be ticked", async || stage.text("[data-selected]").await == "2 selected")
+        .await;
     stage.path(&in_row("Shall we go on?", "h2/a")).await.click().await.unwrap();
     stage.point(Pointer::Click, "[data-pane] .choices button").await;
     stage.becomes_acted(question).await;
-    stage.there_are(2, "[data-row]").await;
+    stage.there_are(3, "[data-row]").await;
     stage.path(&in_row("Your report is ready", "h2/a")).await.click().await.unwrap();
     stage.point(Pointer::Click, "[data-pane] .do button").await;
     stage.becomes_acted(view).await;
-    stage.there_are(1, "[data-row]").await;
+    stage.there_are(2, "[data-row]").await;
+    assert_eq!(stage.text("[data-selected]").await, "2 selected");
+    stage.point(Pointer::Click, POST).await;
+    stage.becomes_acted(another).await;
+    stage.becomes_acted(free).await;
     stage.end().await;
 }

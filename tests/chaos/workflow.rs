@@ -140,12 +140,30 @@ async fn time_passes(story: &Herald, id: Uuid) {
     .await;
 }
 
+/// How much has been done.
+async fn steps(story: &Herald) -> i64 {
+    story
+        .count(
+            "select (select count(*) from herald.message) + (select count(*) from herald.answer_event where state = 'sent')
+                    + (select count(*) from herald.approver)",
+        )
+        .await
+}
+
 /// Kills the worker, or cuts its connections to Postgres, until all is over.
 async fn kill(story: &Herald, seed: u64, over: &AtomicBool) -> Worker {
     let mut random = StdRng::seed_from_u64(seed);
     let mut worker = Worker::start(story);
     while !over.load(Ordering::Relaxed) {
-        tokio::time::sleep(Duration::from_millis(random.random_range(200..900))).await;
+        // Each gets something done, however slow the machine is.
+        let before = steps(story).await;
+        let moved = async {
+            while steps(story).await == before && !over.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(5), moved).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..600))).await;
         if random.random_range(0..2) == 0 {
             worker.kill().await;
             worker = Worker::start(story);

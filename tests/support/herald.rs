@@ -182,7 +182,7 @@ impl Herald {
     }
 
     async fn depths(&self) -> Vec<Depth> {
-        let mut depths = vec![depth(&self.queues.periodic).await];
+        let mut depths = vec![depth(&self.queues.periodic).await, depth(&self.queues.check).await];
         for (_, queue) in self.queues.send.iter() {
             depths.push(depth(queue).await);
         }
@@ -204,6 +204,7 @@ impl Herald {
             dead.extend(queue.dead(None, 1_000).await.unwrap().into_iter().map(|entry| entry.reason));
         }
         dead.extend(self.queues.periodic.dead(None, 1_000).await.unwrap().into_iter().map(|it| it.reason));
+        dead.extend(self.queues.check.dead(None, 1_000).await.unwrap().into_iter().map(|it| it.reason));
         dead
     }
 

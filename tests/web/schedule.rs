@@ -13,7 +13,10 @@ use crate::support::eventually;
 async fn two_processes_make_one_run_of_each_slot() {
     let world = World::start().await;
     let slots = Slots::new(Duration::from_secs(2), chrono::NaiveTime::MIN, chrono_tz::Tz::UTC).unwrap();
-    let schedule = Schedule::new(world.queues.clone(), vec![Periodic { name: PeriodicName::Purge, slots }]);
+    let schedule = Schedule::new(
+        world.queues.clone(),
+        vec![Periodic { name: PeriodicName::Purge, slots, enabled: true }],
+    );
     let ticking: Vec<_> = (0..2).map(|_| tokio::spawn(run(schedule.clone(), world.stop.clone()))).collect();
     let runs = async || store::periodic::latest(&world.pool, 100).await.unwrap();
     eventually("three runs", async || {

@@ -151,20 +151,20 @@ async fn c03d_an_authorisation_is_asked_for_over_http() {
     world.user("bob").await;
     let token = world.token("purchase_order", None).await;
     let url = format!("{}/api/v1/authorisations", world.url);
-    let ask = async |body: Value| {
-        let request = http().post(&url).bearer_auth(&token).header("idempotency-key", "po 7").json(&body);
+    let ask_once = async |key: &str, body: Value| {
+        let request = http().post(&url).bearer_auth(&token).header("idempotency-key", key).json(&body);
         let response = request.send().await.unwrap();
         (response.status(), response.json::<Value>().await.unwrap())
     };
     let good = json!({"model": "purchase_order", "model_key": 7, "requester": "bob", "approvers": {"users": ["ann"]},
                       "message_text": "May Bob buy it?"});
-    let (status, said) = ask(good.clone()).await;
+    let (status, said) = ask_once("po 7", good.clone()).await;
     assert_eq!((status, &said["status"]), (StatusCode::ACCEPTED, &json!("pending")), "{said}");
     let id = said["id"].as_str().unwrap().to_owned();
-    assert_eq!(ask(good.clone()).await.1["id"], json!(id), "the same key asks once");
+    assert_eq!(ask_once("po 7", good.clone()).await.1["id"], json!(id), "the same key asks once");
     let mut other = good.clone();
     other["mode"] = json!("all");
-    assert_eq!(ask(other).await.0, StatusCode::CONFLICT);
+    assert_eq!(ask_once("po 7", other).await.0, StatusCode::CONFLICT);
     for (field, value, status, pointer) in [
         ("model", json!("invoice"), StatusCode::FORBIDDEN, "/model"),
         ("mode", json!("most"), StatusCode::UNPROCESSABLE_ENTITY, "/mode"),
@@ -174,7 +174,7 @@ async fn c03d_an_authorisation_is_asked_for_over_http() {
     ] {
         let mut bad = good.clone();
         bad[field] = value;
-        let (is, said) = ask(bad).await;
+        let (is, said) = ask_once("po 8", bad).await;
         assert_eq!((is, &said["errors"][0]["pointer"]), (status, &json!(pointer)), "{said}");
     }
     let read = async |token: &str| {

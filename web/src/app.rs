@@ -33,6 +33,26 @@ pub struct Panel {
     pub url: Url,
 }
 
+/// Who one can be in a demo.
+#[derive(Clone, Debug)]
+pub struct Persona {
+    /// The user.
+    pub username: String,
+    /// What for.
+    pub role: Role,
+}
+
+/// What somebody in a demo is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Asks for decisions.
+    Requester,
+    /// Makes them.
+    Approver,
+    /// Looks after Herald.
+    Administrator,
+}
+
 /// How the web side behaves.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -51,7 +71,7 @@ pub struct Settings {
     pub session_absolute: TimeDelta,
     /// Proxies whose `X-Forwarded-For` is believed; log-in attempts are limited by the address found so.
     pub trusted_proxies: Vec<IpAddr>,
-    /// What the schedule starts, to be shown.
+    /// The periodic jobs, to be shown.
     pub periodic: Vec<Periodic>,
     /// The header in which a trusted proxy names who is logged in; `None`: people log in here.
     pub user_header: Option<HeaderName>,
@@ -59,8 +79,12 @@ pub struct Settings {
     pub frame_ancestors: Vec<String>,
     /// What the host application shows on the dashboard.
     pub panels: Vec<Panel>,
-    /// What return paths were signed with, to know them when bounces come.
+    /// What return paths were signed with, to know them when bounces come; and what secrets are sealed with.
     pub keys: Arc<KeyRing>,
+    /// Mail may go readable over a network.
+    pub allow_plaintext: bool,
+    /// Who one can be by one press, in a demo; outside of it nobody.
+    pub personas: Vec<Persona>,
 }
 
 impl Settings {
@@ -79,6 +103,8 @@ impl Settings {
             frame_ancestors: Vec::new(),
             panels: Vec::new(),
             keys: Arc::default(),
+            allow_plaintext: false,
+            personas: Vec::new(),
         }
     }
 

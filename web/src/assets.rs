@@ -15,6 +15,7 @@ const STYLE: &str = concat!(
     include_str!("../assets/css/2-controls.css"),
     include_str!("../assets/css/3-shell.css"),
     include_str!("../assets/css/4-lists.css"),
+    include_str!("../assets/css/6-operations.css"),
 );
 
 /// Each part stands by itself; they tell one another by events of the document.
@@ -27,6 +28,7 @@ const SCRIPT: &str = concat!(
     include_str!("../assets/js/list.js"),
     include_str!("../assets/js/keys.js"),
     include_str!("../assets/js/live.js"),
+    include_str!("../assets/js/files.js"),
 );
 
 /// One file.

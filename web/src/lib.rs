@@ -19,7 +19,7 @@ mod serve;
 mod trace;
 mod words;
 
-pub use app::{App, Panel, Settings};
+pub use app::{App, Panel, Persona, Role, Settings};
 pub use ops::ops_router;
 pub use routes::{Access, paths, router};
 pub use serve::serve;

@@ -118,6 +118,7 @@ async fn of_redis(queues: &Queues) -> Result<(), herald_jobs::queues::QueueError
         depth(queue.name(), &queue.depth().await?);
     }
     depth(queues.periodic.name(), &queues.periodic.depth().await?);
+    depth(queues.check.name(), &queues.check.depth().await?);
     Ok(())
 }
 

@@ -22,7 +22,7 @@ use crate::api::{self, problem};
 use crate::app::App;
 use crate::error::{self, PageError};
 use crate::headers::{self, SecurityHeaders};
-use crate::pages::admin::kept;
+use crate::pages::admin::{self, kept};
 use crate::{assets, live, pages, trace};
 
 /// How long a request may take until its answer begins; one that brings a file.
@@ -101,6 +101,27 @@ fn routes() -> Vec<Route> {
             "/admin/users/edit/{name}",
             get(kept::edit::<Account>).post(kept::change::<Account>),
         ),
+        route(
+            Administrator,
+            "/admin/users/import",
+            get(admin::people::ask).post(admin::people::import).layer(large),
+        ),
+        route(Administrator, "/admin/users/link/{name}", post(admin::people::link)),
+        // Herald itself
+        route(Administrator, "/admin/registry", get(admin::registry::show)),
+        route(
+            Administrator,
+            "/admin/registry/edit/{name}",
+            get(admin::registry::edit).post(admin::registry::save),
+        ),
+        route(Administrator, "/admin/registry/test/{name}", post(admin::registry::test)),
+        route(Administrator, "/admin/schedule", get(admin::schedule::show)),
+        route(Administrator, "/admin/schedule/run/{name}", post(admin::schedule::run)),
+        route(Administrator, "/admin/tokens", get(admin::tokens::show)),
+        route(Administrator, "/admin/tokens/new", get(admin::tokens::new).post(admin::tokens::create)),
+        route(Administrator, "/admin/tokens/revoke/{name}", post(admin::tokens::revoke)),
+        route(Administrator, "/admin/audit", get(admin::audit::show)),
+        route(Session, "/demo/switch", post(pages::demo::switch)),
         route(Session, "/messages", get(pages::list::messages).post(pages::list::post_messages).layer(large)),
         route(Session, "/alerts", get(pages::list::alerts).post(pages::list::post_alerts).layer(large)),
         route(Session, "/messages/{id}", get(pages::message::show)),

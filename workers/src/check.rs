@@ -1,17 +1,25 @@
 //! Tries the ways that mail and SMS take, with one message of its own.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use apalis::prelude::Data;
 use chrono::{DateTime, Utc};
+use herald_jobs::address::Channel;
+use herald_jobs::check::CheckJob;
 use herald_jobs::deliver::{AttemptOutcome, Verdict};
+use herald_jobs::store;
+use herald_queue::Failure;
 use lettre::Address;
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Message};
 use uuid::Uuid;
 
-use crate::settings::MailSettings;
+use crate::outcome::outage;
+use crate::settings::{self, Access, MailSettings};
 use crate::sms::{self, Sms, SmsSettings};
 use crate::smtp::{self, Fault, FaultKind, Server, Session, Timeouts, Trace};
+use crate::{Context, mail};
 
 /// Somebody waits for the answer.
 const TIMEOUTS: Timeouts = Timeouts {
@@ -20,11 +28,68 @@ const TIMEOUTS: Timeouts = Timeouts {
     after_dot: Duration::from_secs(120),
 };
 
-/// Sends a test SMS to `to`, a number in E.164 form, and answers what the provider said when it took it.
+/// Does what somebody asked for, once, and keeps what was said.
+///
+/// # Errors
+/// The database is not available.
+pub(crate) async fn check(job: CheckJob, context: Data<Context>) -> Result<(), Failure> {
+    let Context { pool, clock, options, .. } = &*context;
+    if !store::checks::begin(pool, job.id, clock.now()).await.map_err(outage)? {
+        tracing::info!("The try of {} was begun before", job.channel);
+        return Ok(());
+    }
+    // As they are now: who asks has perhaps just set them.
+    let values = store::registry::all(pool).await.map_err(outage)?;
+    let (access, now) = (&options.registry, clock.now());
+    let result = match job.channel {
+        Channel::Email => email(&values, access, &job.address, job.id, now, None).await,
+        Channel::Sms => sms(&values, access, options.allow_private_sms, &job.address, job.id, now).await,
+    };
+    let said = result.as_deref().map_err(String::as_str);
+    store::checks::finish(pool, job.id, said, clock.now()).await.map_err(outage)
+}
+
+/// Sends a test SMS to `to`, a number in E.164 form, with the registry's values; answers who took it, and what they said.
 ///
 /// # Errors
 /// A sentence that says what failed, and where to look.
 pub async fn sms(
+    values: &HashMap<String, String>,
+    access: &Access,
+    allow_private: bool,
+    to: &str,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<String, String> {
+    let settings =
+        sms::read(values, &access.keys).map_err(|missing| format!("SMS is not configured: {missing}"))?;
+    let settings = settings.ok_or("SMS is off: SMS-PROVIDER turns it on")?;
+    let host = settings.provider.url().host_str().unwrap_or_default().to_owned();
+    let reply = try_sms(&settings, allow_private, to, id, now).await?;
+    Ok(format!("{host} took the SMS: {reply}"))
+}
+
+/// Sends a test mail to `to` with the registry's values; answers who took it, and what they said. `trace` is told the
+/// conversation.
+///
+/// # Errors
+/// A sentence that says what failed, and where to look.
+pub async fn email(
+    values: &HashMap<String, String>,
+    access: &Access,
+    to: &str,
+    id: Uuid,
+    now: DateTime<Utc>,
+    trace: Option<Trace>,
+) -> Result<String, String> {
+    let settings =
+        settings::mail(values, access).map_err(|missing| format!("e-mail is not configured: {missing}"))?;
+    let reply = try_email(&settings, &mail::address(to)?, id, now, trace).await?;
+    Ok(format!("{}, port {} took the mail: {reply}", settings.server.host, settings.server.port))
+}
+
+/// Answers what the provider said when it took it.
+async fn try_sms(
     settings: &SmsSettings,
     allow_private: bool,
     to: &str,
@@ -32,7 +97,7 @@ pub async fn sms(
     now: DateTime<Utc>,
 ) -> Result<String, String> {
     let id = id.simple().to_string();
-    let sms = Sms { id: &id, to, text: "This SMS was sent by `herald check sms`." };
+    let sms = Sms { id: &id, to, text: "This SMS tries the way that SMS take from Herald." };
     let Verdict { outcome, code, reply } = sms::try_once(settings, allow_private, sms, now).await?;
     let look = match (outcome, code) {
         (AttemptOutcome::Sent, _) => return Ok(reply),
@@ -50,11 +115,8 @@ pub async fn sms(
     Err(format!("{reply} ({look})"))
 }
 
-/// Sends a test mail to `to`, and answers what the server said when it took it. `trace` is told the conversation.
-///
-/// # Errors
-/// A sentence that says what failed, and where to look.
-pub async fn email(
+/// Answers what the server said when it took it.
+async fn try_email(
     settings: &MailSettings,
     to: &Address,
     id: Uuid,
@@ -87,7 +149,7 @@ fn compose(settings: &MailSettings, to: &Address, id: Uuid, now: DateTime<Utc>) 
     if let Some(reply_to) = &settings.reply_to {
         message = message.reply_to(Mailbox::new(None, reply_to.clone()));
     }
-    let body = "This mail was sent by `herald check email`.\r\n".to_owned();
+    let body = "This mail tries the way that mail takes from Herald.\r\n".to_owned();
     Ok(message.body(body).map_err(|error| error.to_string())?.formatted())
 }
 

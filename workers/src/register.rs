@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Context;
 use crate::cancelling::Follower;
+use crate::check::check;
 use crate::deliver::{DeliverContext, email};
 use crate::periodic::{PeriodicContext, periodic};
 use crate::repeat::repeat;
@@ -154,6 +155,11 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
         context: context.clone(),
     };
     employ!(crew, queues.periodic, worker, two, data, periodic);
+
+    // A server that does not answer holds up no other try.
+    let tries =
+        WorkerOptions { concurrency: 2, takeover_after: options.takeover_after, ..WorkerOptions::default() };
+    employ!(crew, queues.check, worker, tries, context.clone(), check);
 
     let relay = Relay::new(pool.clone(), queues.clone(), clock, options.max_depth);
     let stop = crew.stop.clone();

@@ -1,11 +1,11 @@
 //! Settings of the channels, as the Application Registry has them now.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use herald_jobs::id::DeliveryId;
+use herald_jobs::registry::mail::{address, bounce_address, helo, plaintext_refusal, port, security};
 use herald_jobs::seal::{KeyRing, SealError};
 use herald_jobs::{return_path, store};
 use lettre::Address;
@@ -156,74 +156,6 @@ pub fn mail(values: &HashMap<String, String>, access: &Access) -> Result<MailSet
         ));
     }
     Ok(MailSettings { server, from, reply_to, bounces })
-}
-
-/// Whether `key` may have this value.
-///
-/// # Errors
-/// A sentence that names the key and says what would be right.
-pub fn check(key: &str, value: &str) -> Result<(), String> {
-    match key {
-        "SMTP-PORT" => port(value).map(drop),
-        "SMTP-SECURITY" => security(value).map(drop),
-        "SMTP-FROM" | "SMTP-REPLY-TO" => address(key, value).map(drop),
-        "SMTP-HELO" => helo(value).map(drop),
-        "SMTP-BOUNCE-ADDRESS" => bounce_address(value).map(drop),
-        _ if key.starts_with("SMS-") => sms::check(key, value),
-        _ if value.contains(char::is_control) => Err(format!("{key} must be one line of text")),
-        _ => Ok(()),
-    }
-}
-
-/// Whether these values would send mail readable over a network although nobody allowed that, as a sentence.
-pub fn sends_readable(values: &HashMap<String, String>, allow_plaintext: bool) -> Option<String> {
-    let security = security(values.get("SMTP-SECURITY")?).ok()?;
-    plaintext_refusal(values.get("SMTP-SERVER")?, security, allow_plaintext)
-}
-
-fn plaintext_refusal(host: &str, security: Security, allow_plaintext: bool) -> Option<String> {
-    let host = host.trim();
-    let is_here =
-        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    (security == Security::None && !is_here && !allow_plaintext).then(|| {
-        format!(
-            "SMTP-SECURITY is none, but {host} is another machine, and mail would go there readable: \
-             set SMTP-SECURITY to starttls or tls, or allow it by the setting email.allow_plaintext = true"
-        )
-    })
-}
-
-fn port(text: &str) -> Result<u16, String> {
-    let port = text.trim().parse().ok().filter(|port| *port > 0);
-    port.ok_or_else(|| format!("SMTP-PORT must be a port number from 1 to 65535, not {text:?}"))
-}
-
-fn security(text: &str) -> Result<Security, String> {
-    match text.trim() {
-        "starttls" => Ok(Security::StartTls),
-        "tls" => Ok(Security::Tls),
-        "none" => Ok(Security::None),
-        other => Err(format!("SMTP-SECURITY must be starttls, tls or none, not {other:?}")),
-    }
-}
-
-fn address(key: &str, text: &str) -> Result<Address, String> {
-    text.trim()
-        .parse()
-        .map_err(|_| format!("{key} must be an e-mail address like herald@example.com, not {text:?}"))
-}
-
-fn bounce_address(text: &str) -> Result<Address, String> {
-    return_path::base(text).map_err(|problem| format!("SMTP-BOUNCE-ADDRESS {problem}: {text:?}"))
-}
-
-/// The name stands in a command: RFC 5321, section 4.1.1.1.
-fn helo(text: &str) -> Result<String, String> {
-    let name = text.trim();
-    let is_word = !name.is_empty() && name.len() <= 255 && name.bytes().all(|byte| byte.is_ascii_graphic());
-    is_word
-        .then(|| name.to_owned())
-        .ok_or_else(|| format!("SMTP-HELO must be a host name like mail.example.com, not {text:?}"))
 }
 
 #[cfg(test)]

@@ -246,6 +246,8 @@ pub struct ApiToken {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was last used, give or take a minute; `None`: never.
+    pub last_used_at: Option<DateTime<Utc>>,
 }
 
 /// Adds an API token.
@@ -288,7 +290,7 @@ pub async fn api_token(
 ) -> Result<Option<ApiToken>, sqlx::Error> {
     sqlx::query_as!(
         ApiToken,
-        "select prefix, name, sender, senders, message_types, rate, admin, created_at, expires_at, revoked_at
+        "select prefix, name, sender, senders, message_types, rate, admin, created_at, expires_at, revoked_at, last_used_at
          from herald.api_token
          where token_hash = $1 and revoked_at is null and (expires_at is null or expires_at > $2)",
         token_hash,
@@ -298,6 +300,21 @@ pub async fn api_token(
     .await
 }
 
+/// Notes that the API token with this hash was used.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn api_token_used(
+    executor: impl PgExecutor<'_>,
+    token_hash: &[u8],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("update herald.api_token set last_used_at = $2 where token_hash = $1", token_hash, now)
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
 /// All API tokens, newest first.
 ///
 /// # Errors
@@ -305,7 +322,7 @@ pub async fn api_token(
 pub async fn api_tokens(executor: impl PgExecutor<'_>) -> Result<Vec<ApiToken>, sqlx::Error> {
     sqlx::query_as!(
         ApiToken,
-        "select prefix, name, sender, senders, message_types, rate, admin, created_at, expires_at, revoked_at
+        "select prefix, name, sender, senders, message_types, rate, admin, created_at, expires_at, revoked_at, last_used_at
          from herald.api_token order by id desc"
     )
     .fetch_all(executor)

@@ -26,6 +26,50 @@ pub async fn list(
     .await
 }
 
+/// The users after the name `after` in whose names, address or number each of `words` stands, by name: at most `limit`.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn search(
+    executor: impl PgExecutor<'_>,
+    words: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Account>, sqlx::Error> {
+    let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
+    sqlx::query_as!(
+        Account,
+        "select username, display_name, email, mobile, locale, time_zone, roles, active
+         from herald.app_user
+         where username > $1 and not exists (
+             select from unnest($2::text[]) word
+             where strpos(lower(concat_ws(' ', username, display_name, email, mobile)), word) = 0)
+         order by username limit $3",
+        after,
+        &words,
+        limit
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Which of these time zones there are not.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn unknown_time_zones(
+    executor: impl PgExecutor<'_>,
+    names: &[String],
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select distinct name as "name!" from unnest($1::text[]) name
+           where not exists (select from pg_timezone_names z where z.name = name.name)"#,
+        names
+    )
+    .fetch_all(executor)
+    .await
+}
+
 /// The user of this name.
 ///
 /// # Errors

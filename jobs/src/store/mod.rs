@@ -23,6 +23,7 @@ pub mod bounces;
 pub mod cancelling;
 pub mod catalogue;
 pub mod change;
+pub mod checks;
 pub mod choice_sets;
 pub mod deliveries;
 #[cfg(feature = "render")]

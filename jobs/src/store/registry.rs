@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
-use sqlx::{PgConnection, PgExecutor};
+use serde::Serialize;
+use sqlx::{PgConnection, PgExecutor, PgPool};
+
+use super::change::{ChangeError, lock};
 
 /// One key of the registry. All keys that there are have a row, set or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// As in `SMTP-SERVER`.
     pub key: String,
@@ -53,6 +56,28 @@ pub async fn set(executor: impl PgExecutor<'_>, key: &str, value: Option<&str>) 
             .execute(executor)
             .await?;
     Ok(changed.rows_affected() == 1)
+}
+
+/// Sets keys together, secret ones to sealed text, and unsets those with `None`. `expect` looks at all keys as they were before; no
+/// other change comes between.
+///
+/// # Errors
+/// What `expect` says, or the database cannot be reached; nothing has changed then.
+pub async fn change(
+    pool: &PgPool,
+    changes: &[(String, Option<String>)],
+    actor: &str,
+    expect: impl FnOnce(&[Entry]) -> Result<(), ChangeError>,
+) -> Result<(), ChangeError> {
+    let mut transaction = pool.begin().await?;
+    lock(&mut transaction, "registry", "").await?;
+    expect(&entries(&mut *transaction).await?)?;
+    for (key, value) in changes {
+        let action = if value.is_some() { "registry set" } else { "registry unset" };
+        set(&mut *transaction, key, value.as_deref()).await?;
+        super::audit::record(&mut *transaction, actor, action, key).await?;
+    }
+    Ok(transaction.commit().await?)
 }
 
 /// The secrets that are set, as (key, sealed text), locked until the transaction ends.

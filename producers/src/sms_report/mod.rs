@@ -14,8 +14,6 @@ use sqlx::PgPool;
 use crate::numbers;
 use settings::{Settings, Signature};
 
-pub use settings::check;
-
 /// Why a number gets no more SMS.
 const STOPPED: &str = "The recipient answered STOP.";
 /// What recipients write who want no more, and who want them again.

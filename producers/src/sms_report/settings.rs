@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use herald_jobs::registry::reports::{FIELDS, Fields, fields};
 use herald_jobs::seal::KeyRing;
 use herald_jobs::secret::Secret;
 use ring::hmac;
@@ -11,8 +12,6 @@ use subtle::ConstantTimeEq as _;
 
 /// Where a signature stands unless the registry says otherwise.
 const HEADER: &str = "X-Signature";
-/// What a gateway calls the parts of a report unless the registry says otherwise.
-const FIELDS: &str = "id=/id&status=/status&from=/from&text=/text";
 /// What gateways call an SMS that has arrived, and one that never will (SMPP 3.4, 5.2.28, among others).
 const ARRIVED: &str = "delivered, delivrd, read";
 const LOST: &str = "undelivered, failed, rejected, expired, undeliv, rejectd, deleted";
@@ -25,16 +24,6 @@ pub(super) struct Settings {
     pub(super) fields: Fields,
     pub(super) arrived: Vec<String>,
     pub(super) lost: Vec<String>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Fields {
-    pub(super) id: String,
-    pub(super) status: String,
-    pub(super) from: String,
-    pub(super) text: String,
-    /// Why an SMS was lost.
-    pub(super) reason: String,
 }
 
 /// How reports are signed.
@@ -79,39 +68,6 @@ pub(super) fn read(values: &HashMap<String, String>, keys: &KeyRing) -> Result<O
         arrived: words("SMS-REPORT-ARRIVED", ARRIVED),
         lost: words("SMS-REPORT-LOST", LOST),
     }))
-}
-
-/// Whether `key` may have this value; `None`: it is no key of reports.
-pub fn check(key: &str, value: &str) -> Option<Result<(), String>> {
-    let is_name = |text: &str| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    match key {
-        "SMS-REPORT-FIELDS" => Some(fields(value).map(drop)),
-        "SMS-REPORT-HEADER" if !is_name(value) => Some(Err(format!("{key} must be the name of a header"))),
-        "SMS-REPORT-URL" if !value.starts_with("https://") && !value.starts_with("http://") => Some(Err(
-            format!("{key} must be an address such as https://herald.example.com/api/v1/sms/reports"),
-        )),
-        _ => None,
-    }
-}
-
-fn fields(text: &str) -> Result<Fields, String> {
-    let wrong = || format!("SMS-REPORT-FIELDS must be like {FIELDS}, not {text:?}");
-    let mut fields = Fields::default();
-    for pair in text.split('&') {
-        let (name, at) = pair.split_once('=').filter(|(_, at)| at.starts_with('/')).ok_or_else(wrong)?;
-        let field = match name.trim() {
-            "id" => &mut fields.id,
-            "status" => &mut fields.status,
-            "from" => &mut fields.from,
-            "text" => &mut fields.text,
-            "reason" => &mut fields.reason,
-            _ => return Err(wrong()),
-        };
-        at.trim().clone_into(field);
-    }
-    Ok(fields)
 }
 
 impl Signature {
@@ -197,14 +153,5 @@ mod tests {
         assert!(good("97yD9DBThCSxMpjmqm+xQ+9NWaFJRhdZl0edvC0aPNg="));
         assert!(!good("f7bc") && !good(""));
         assert!(!signature.is_good(|_| None, text, None, None));
-    }
-
-    #[test]
-    fn fields_are_named_by_where_they_stand() {
-        let fields = fields("id=/results/0/id&status=/results/0/state").unwrap();
-        assert_eq!((fields.id.as_str(), fields.status.as_str()), ("/results/0/id", "/results/0/state"));
-        for wrong in ["", "id", "id=x", "number=/x"] {
-            assert!(check("SMS-REPORT-FIELDS", wrong).unwrap().unwrap_err().starts_with("SMS-REPORT-FIELDS"));
-        }
     }
 }

@@ -97,7 +97,7 @@ pub(crate) async fn same_site(
 
 /// Whether a change comes from our own pages, as far as the browser says. `Origin` is believed where it names the host that was
 /// asked: no other site's page can have that origin.
-fn is_own(headers: &HeaderMap, public_url: &Url) -> bool {
+pub fn is_own(headers: &HeaderMap, public_url: &Url) -> bool {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if let Some(site) = text(header::HeaderName::from_static("sec-fetch-site")) {
         return site == "same-origin";

@@ -3,6 +3,7 @@
 pub(crate) mod cookie;
 pub(crate) mod form;
 pub(crate) mod limit;
+mod new_token;
 pub(crate) mod password;
 pub(crate) mod peer;
 pub(crate) mod proxy;
@@ -16,6 +17,8 @@ use herald_jobs::store::access::ApiToken;
 use herald_jobs::store::{self, PgPool};
 use url::Url;
 
+pub use form::is_own;
+pub use new_token::WantedToken;
 pub use password::{HashError, hash_password};
 
 /// How long a log-in link lasts that is not used.
@@ -91,6 +94,7 @@ pub async fn new_api_token(pool: &PgPool, clock: &Clock, token: NewToken) -> Res
         created_at: now,
         expires_at: token.life.map(|life| now + life),
         revoked_at: None,
+        last_used_at: None,
     };
     store::access::add_api_token(pool, &known, &token::hash(&secret)).await?;
     Ok(secret)

@@ -37,7 +37,7 @@ pub(crate) async fn list(State(app): State<App>) -> Result<Json<Jobs>, Problem> 
     let now = store::now(&app.pool).await?;
     let job = |&name: &PeriodicName| Job {
         name,
-        next: app.settings.periodic.iter().find(|job| job.name == name).map(|job| job.slots.next(now)),
+        next: app.settings.periodic.iter().find(|job| job.name == name).and_then(|job| job.next(now)),
         last: last.iter().position(|run| run.job == name.as_str()).map(|at| last.swap_remove(at)),
     };
     Ok(Json(Jobs { items: PeriodicName::ALL.iter().map(job).collect() }))

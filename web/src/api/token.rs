@@ -5,12 +5,16 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
+use chrono::TimeDelta;
 use herald_jobs::store;
 use herald_jobs::store::access::ApiToken;
 
 use super::problem::{self, Problem};
 use crate::access::token;
 use crate::app::App;
+
+/// How often it is noted that a token is used.
+const NOTED: TimeDelta = TimeDelta::minutes(1);
 
 /// The token that a request came with. Every handler of the API finds it among the request's extensions.
 #[derive(Clone)]
@@ -24,8 +28,12 @@ pub(crate) async fn require(
 ) -> Result<Response, Problem> {
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let secret = given.and_then(bearer).ok_or_else(|| problem::unauthorised(false))?;
-    let known = store::access::api_token(&app.pool, &token::hash(secret), app.clock.now()).await?;
+    let (hash, now) = (token::hash(secret), app.clock.now());
+    let known = store::access::api_token(&app.pool, &hash, now).await?;
     let known = known.ok_or_else(|| problem::unauthorised(true))?;
+    if known.last_used_at.is_none_or(|used| now - used > NOTED) {
+        store::access::api_token_used(&app.pool, &hash, now).await?;
+    }
     request.extensions_mut().insert(Caller(known));
     Ok(next.run(request).await)
 }

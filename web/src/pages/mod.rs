@@ -7,6 +7,7 @@ mod answer;
 pub(crate) mod answer_link;
 pub(crate) mod api;
 pub(crate) mod dashboard;
+pub(crate) mod demo;
 pub(crate) mod link;
 pub(crate) mod list;
 pub(crate) mod login;

@@ -7,7 +7,7 @@ use herald_jobs::store::inbox::{Counts, InboxMessage};
 use super::notice::{self, Notice};
 use crate::access::form;
 use crate::access::session::Login;
-use crate::app::App;
+use crate::app::{App, Persona};
 use crate::assets::{self, Assets};
 use crate::words::Words;
 
@@ -21,6 +21,11 @@ pub(crate) enum Place {
     Types,
     Choices,
     Users,
+    // Herald itself
+    Registry,
+    Schedule,
+    Tokens,
+    Audit,
     Elsewhere,
 }
 
@@ -40,6 +45,8 @@ pub(super) struct Shell {
     /// Ids of alerts that the page knows, with a space between them.
     pub(super) known: String,
     pub(super) notice: Option<Notice>,
+    /// Who one can be in a demo: the user, what the button says, and whether one is.
+    pub(super) personas: Vec<(String, String, bool)>,
 }
 
 impl Shell {
@@ -52,6 +59,10 @@ impl Shell {
             Place::Types => place == "types",
             Place::Choices => place == "choices",
             Place::Users => place == "users",
+            Place::Registry => place == "registry",
+            Place::Schedule => place == "schedule",
+            Place::Tokens => place == "tokens",
+            Place::Audit => place == "audit",
             Place::Elsewhere => false,
         }
     }
@@ -93,6 +104,10 @@ pub(super) async fn shell(
         | Place::Types
         | Place::Choices
         | Place::Users
+        | Place::Registry
+        | Place::Schedule
+        | Place::Tokens
+        | Place::Audit
         | Place::Elsewhere => None,
     };
     Ok(Shell {
@@ -106,5 +121,15 @@ pub(super) async fn shell(
         refresh: app.settings.refresh.as_secs().max(1),
         known: notice::ids(&alerts),
         notice,
+        personas: personas(app, login),
     })
+}
+
+fn personas(app: &App, login: &Login) -> Vec<(String, String, bool)> {
+    let say = login.words.operations.persona;
+    let persona = |persona: &Persona| {
+        let name = persona.username.clone();
+        (name.clone(), say(&name, persona.role), name == login.user.username)
+    };
+    app.settings.personas.iter().map(persona).collect()
 }

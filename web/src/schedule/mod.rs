@@ -33,6 +33,15 @@ pub struct Periodic {
     pub name: PeriodicName,
     /// Its slots.
     pub slots: Slots,
+    /// Whether it is started in them.
+    pub enabled: bool,
+}
+
+impl Periodic {
+    /// When it is due next; `None`: it is disabled.
+    pub fn next(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.enabled.then(|| self.slots.next(now))
+    }
 }
 
 /// What is due when, and where it is pushed to.
@@ -43,8 +52,9 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Pushes `jobs` to `queues`.
-    pub fn new(queues: Queues, jobs: Vec<Periodic>) -> Self {
+    /// Pushes those of `jobs` that are enabled to `queues`.
+    pub fn new(queues: Queues, mut jobs: Vec<Periodic>) -> Self {
+        jobs.retain(|job| job.enabled);
         Self { queues, jobs }
     }
 }

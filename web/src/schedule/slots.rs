@@ -34,6 +34,16 @@ impl Slots {
         Ok(Self { every: TimeDelta::seconds(seconds), start, zone })
     }
 
+    /// Seconds from one slot to the next.
+    pub fn seconds(&self) -> u64 {
+        self.every.num_seconds().unsigned_abs()
+    }
+
+    /// The time of the day's first slot, and its zone.
+    pub fn start(&self) -> (NaiveTime, Tz) {
+        (self.start, self.zone)
+    }
+
     /// The first slot after `now`.
     pub fn next(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let (day, number) = self.position(now);

@@ -51,6 +51,7 @@ pub(crate) struct Administration {
     pub(crate) time_zone: (&'static str, &'static str),
     pub(crate) role_admin: (&'static str, &'static str),
     pub(crate) role_operator: (&'static str, &'static str),
+    pub(crate) other_roles: (&'static str, &'static str),
     pub(crate) active: (&'static str, &'static str),
 }
 
@@ -126,5 +127,6 @@ pub(super) static ENGLISH: Administration = Administration {
     time_zone: ("Time zone", "As in Europe/Berlin."),
     role_admin: ("Administrator", "May use these pages."),
     role_operator: ("Operator", ""),
+    other_roles: ("Other roles", "Roles of the house's own, by which approvers are found: buyer, cfo."),
     active: ("Active", "Receives messages and may log in."),
 };

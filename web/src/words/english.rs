@@ -203,6 +203,7 @@ pub(super) static WORDS: Words = Words {
         Region::MonthFirst => at.format("%A, %B %-d, %Y").to_string(),
         Region::DayFirst => at.format("%A, %-d %B %Y").to_string(),
     },
+    operations: &super::operations::ENGLISH,
     number,
 };
 

@@ -2,11 +2,13 @@
 
 mod administration;
 mod english;
+mod operations;
 
 use chrono::DateTime;
 use chrono_tz::Tz;
 
 pub(crate) use administration::Administration;
+pub(crate) use operations::Operations;
 
 /// All that the inbox says, in one language. Sentences with a blank are functions, so that each language puts its words, and its
 /// plurals, where they belong.
@@ -200,6 +202,8 @@ pub(crate) struct Words {
     pub(crate) date_and_time: fn(DateTime<Tz>, Region) -> String,
     pub(crate) exact: fn(DateTime<Tz>, Region) -> String,
     pub(crate) day: fn(DateTime<Tz>, Region) -> String,
+    /// The pages on which Herald itself is looked after.
+    pub(crate) operations: &'static Operations,
     /// A count, with its thousands apart.
     pub(crate) number: fn(i64) -> String,
 }

@@ -27,7 +27,6 @@ use crate::settings::Registry;
 use crate::window::Window;
 
 pub use self::provider::{Attempted, Sms, send};
-pub(crate) use self::settings::check;
 pub use self::settings::{Body, Gateway, Provider, SmsSettings, read};
 
 /// What the SMS handler of one lane needs.

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+pub use herald_jobs::registry::sms::Body;
+use herald_jobs::registry::sms::{body, headers, method, no_provider, pointer, segments, url};
 use herald_jobs::seal::KeyRing;
 use herald_jobs::secret::Secret;
-use herald_producers::sms_report;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
-use serde_json::Value;
 
 /// The secret among the keys.
 const PASSWORD: &str = "SMS-PASSWORD";
@@ -70,15 +70,6 @@ pub struct Gateway {
     pub id: Option<String>,
 }
 
-/// What is sent to a gateway. Tokens in its values stand for the message.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Body {
-    /// A JSON document.
-    Json(Value),
-    /// `application/x-www-form-urlencoded`.
-    Form(Vec<(String, String)>),
-}
-
 /// Reads the settings; `None`: SMS is off.
 ///
 /// # Errors
@@ -115,89 +106,6 @@ pub fn read(values: &HashMap<String, String>, keys: &KeyRing) -> Result<Option<S
     };
     let most_segments = get("SMS-MAX-SEGMENTS").map_or(Ok(SEGMENTS), segments)?;
     Ok(Some(SmsSettings { provider, from: get("SMS-FROM").unwrap_or_default().to_owned(), most_segments }))
-}
-
-/// Whether `key` may have this value, whatever the other keys say.
-///
-/// # Errors
-/// A sentence that names the key and says what would be right.
-pub(crate) fn check(key: &str, value: &str) -> Result<(), String> {
-    let value = value.trim();
-    if let Some(checked) = sms_report::check(key, value) {
-        return checked;
-    }
-    match key {
-        "SMS-PROVIDER" if !matches!(value, "off" | "twilio" | "http") => Err(no_provider(value)),
-        "SMS-URL" => url(value).map(drop),
-        "SMS-METHOD" => method(value).map(drop),
-        "SMS-HEADERS" => headers(value, Some(&Secret::new(""))).map(drop),
-        "SMS-BODY" => body(value).map(drop),
-        "SMS-ID" => pointer(value).map(drop),
-        "SMS-MAX-SEGMENTS" => segments(value).map(drop),
-        _ if value.contains(char::is_control) => Err(format!("{key} must be one line of text")),
-        _ => Ok(()),
-    }
-}
-
-fn no_provider(text: &str) -> String {
-    format!("SMS-PROVIDER must be off, twilio or http, not {text:?}")
-}
-
-fn url(text: &str) -> Result<Url, String> {
-    let url: Option<Url> = text.parse().ok();
-    url.filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some()).ok_or_else(|| {
-        format!("SMS-URL must be an address such as https://sms.example.com/send, not {text:?}")
-    })
-}
-
-fn method(text: &str) -> Result<Method, String> {
-    match text {
-        "POST" => Ok(Method::POST),
-        "PUT" => Ok(Method::PUT),
-        _ => Err(format!("SMS-METHOD must be POST or PUT, not {text:?}")),
-    }
-}
-
-fn pointer(text: &str) -> Result<String, String> {
-    let is_pointer = text.starts_with('/');
-    is_pointer
-        .then(|| text.to_owned())
-        .ok_or_else(|| format!("SMS-ID must be a JSON pointer such as /messages/0/id, not {text:?}"))
-}
-
-fn segments(text: &str) -> Result<usize, String> {
-    let most = text.parse().ok().filter(|most| (1..=100).contains(most));
-    most.ok_or_else(|| format!("SMS-MAX-SEGMENTS must be a number from 1 to 100, not {text:?}"))
-}
-
-fn headers(lines: &str, password: Option<&Secret>) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::new();
-    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let wrong = || format!("SMS-HEADERS: `{}` is no header", line.split(':').next().unwrap_or_default());
-        let (name, value) = line.split_once(':').ok_or_else(wrong)?;
-        if value.contains("#password#") && password.is_none() {
-            return Err("SMS-PASSWORD is not set, and SMS-HEADERS has #password#".to_owned());
-        }
-        let value = value.trim().replace("#password#", password.map_or("", Secret::expose));
-        let name: HeaderName = name.trim().parse().map_err(|_| wrong())?;
-        let mut value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
-        value.set_sensitive(true);
-        headers.append(name, value);
-    }
-    Ok(headers)
-}
-
-fn body(text: &str) -> Result<Body, String> {
-    if text.starts_with('{') {
-        let document = serde_json::from_str(text);
-        return document.map(Body::Json).map_err(|error| format!("SMS-BODY is no JSON document: {error}"));
-    }
-    // Tokens are written as they are; `#` begins nothing in a form.
-    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
-    if pairs.iter().any(|(_, value)| value.contains('#')) {
-        return Ok(Body::Form(pairs));
-    }
-    Err("SMS-BODY must be a JSON document, or a form such as to=#to#&text=#text#".to_owned())
 }
 
 #[cfg(test)]
@@ -240,12 +148,6 @@ mod tests {
             (with("SMS-MAX-SEGMENTS", "0"), "SMS-MAX-SEGMENTS"),
         ] {
             assert!(said.starts_with(key), "{said}");
-        }
-        assert_eq!(check("SMS-HEADERS", "Authorization: Bearer #password#\nX-Client: herald"), Ok(()));
-        for (key, value) in
-            [("SMS-PROVIDER", "pigeon"), ("SMS-URL", "x"), ("SMS-BODY", "x"), ("SMS-FROM", "a\nb")]
-        {
-            assert!(check(key, value).unwrap_err().starts_with(key));
         }
     }
 

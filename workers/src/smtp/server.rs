@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+pub use herald_jobs::registry::mail::Security;
 use herald_jobs::secret::Secret;
 
 /// A mail server and how to talk to it. Two equal values may share their sessions.
@@ -19,18 +20,6 @@ pub struct Server {
     pub helo: Option<String>,
     /// How long each step may take.
     pub timeouts: Timeouts,
-}
-
-/// How a connection is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Security {
-    /// Not at all.
-    #[default]
-    None,
-    /// Begins readable and must be upgraded by STARTTLS (RFC 3207); a server that does not offer it is not used.
-    StartTls,
-    /// TLS from the first byte (RFC 8314).
-    Tls,
 }
 
 /// How long the steps of a conversation may take.

@@ -33,6 +33,8 @@ pub(crate) trait Kept: Serialize + Default + Send + Sync + Sized + 'static {
     const PATH: &'static str;
     /// Where it is in the menus.
     const PLACE: Place;
+    /// Whether its list can be searched.
+    const SEARCHED: bool = false;
 
     /// The list's title, and the one of the form that adds.
     fn titles(words: &Administration) -> (&'static str, &'static str);
@@ -49,6 +51,23 @@ pub(crate) trait Kept: Serialize + Default + Send + Sync + Sized + 'static {
     /// What was typed.
     fn read(fields: &Fields, words: &Administration) -> Result<Self, Refusal>;
 
+    /// Another way to add some: its address below [`PATH`](Self::PATH), and what it is called.
+    fn other_way(_: &Words) -> Option<(&'static str, &'static str)> {
+        None
+    }
+    /// What stands below its form, rendered by a template of its own, which escapes.
+    fn beside(&self, _: &Login) -> Result<String, askama::Error> {
+        Ok(String::new())
+    }
+
+    /// Those in which `words` stand.
+    fn search(
+        pool: &PgPool,
+        _words: &str,
+        after: &str,
+    ) -> impl Future<Output = Result<Vec<Self>, store::Error>> + Send {
+        Self::list(pool, after)
+    }
     fn list(pool: &PgPool, after: &str) -> impl Future<Output = Result<Vec<Self>, store::Error>> + Send;
     fn get(pool: &PgPool, name: &str) -> impl Future<Output = Result<Option<Self>, store::Error>> + Send;
     fn save(
@@ -81,6 +100,15 @@ struct List {
     next: Option<String>,
     /// What was just done.
     told: Option<&'static str>,
+    /// What is looked for; `None`: it cannot be.
+    search: Option<String>,
+    other_way: Option<(&'static str, &'static str)>,
+}
+
+impl List {
+    fn is_narrowed(&self) -> bool {
+        self.search.as_ref().is_some_and(|q| !q.is_empty())
+    }
 }
 
 #[derive(Template)]
@@ -99,12 +127,14 @@ struct Form {
     problem: Option<String>,
     /// Somebody else changed it.
     changed: bool,
+    beside: String,
 }
 
 /// Where in a list.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Position {
+    q: String,
     after: String,
     done: String,
 }
@@ -119,13 +149,21 @@ pub(crate) async fn list<K: Kept>(
     let words = &login.words.administration;
     let Query(position) =
         position.map_err(|_| PageError::Bad("This address does not name a page of the list."))?;
-    let after: String = position.after.chars().filter(|c| !c.is_control()).take(100).collect();
-    let mut found = K::list(&app.pool, &after).await?;
+    let clean =
+        |text: &str| -> String { text.trim().chars().filter(|c| !c.is_control()).take(100).collect() };
+    let (q, after) = (clean(&position.q), clean(&position.after));
+    let mut found = if q.is_empty() {
+        K::list(&app.pool, &after).await?
+    } else {
+        K::search(&app.pool, &q, &after).await?
+    };
     let page = usize::try_from(PAGE).unwrap_or(usize::MAX);
     let more = found.len() > page;
     found.truncate(page);
-    let next =
-        found.last().filter(|_| more).map(|last| format!("/admin/{}?after={}", K::PATH, escape(last.name())));
+    let next = found.last().filter(|_| more).map(|last| {
+        let q = if q.is_empty() { String::new() } else { format!("q={}&", escape(&q)) };
+        format!("/admin/{}?{q}after={}", K::PATH, escape(last.name()))
+    });
     let told = match position.done.as_str() {
         "saved" => Some(words.saved),
         "removed" => Some(words.removed),
@@ -139,6 +177,8 @@ pub(crate) async fn list<K: Kept>(
         rows: found.iter().map(|one| (address(one), one.cells(words))).collect(),
         next,
         told,
+        search: K::SEARCHED.then_some(q),
+        other_way: K::other_way(login.words),
     };
     Ok(Html(list.render()?))
 }
@@ -277,6 +317,7 @@ async fn form<K: Kept>(
         removal: one.removal(words.administration).filter(|_| !is_new),
         problem,
         changed,
+        beside: if is_new { String::new() } else { one.beside(login)? },
     };
     Ok((status, Html(page.render()?)).into_response())
 }

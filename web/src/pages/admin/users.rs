@@ -1,22 +1,38 @@
 //! Users.
 
+use askama::Template;
 use herald_jobs::account::Account;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
 use herald_jobs::store::{self, PgPool, accounts};
 
+use url::form_urlencoded::byte_serialize;
+
 use super::fields::{Field, Kind, typed};
 use super::kept::{Kept, ONE_MORE};
-use crate::access::form::Fields;
+use crate::access::form::{self, Fields};
+use crate::access::session::Login;
 use crate::pages::shell::Place;
-use crate::words::Administration;
+use crate::words::{Administration, Operations, Words};
 
 /// Each role, as its field is called.
 const ROLES: [(&str, &str); 2] = [("role_admin", "admin"), ("role_operator", "operator")];
 
+/// Lets an administrator make a link.
+#[derive(Template)]
+#[template(path = "admin/user_link.html")]
+struct LogInLink<'a> {
+    words: &'a Operations,
+    active: bool,
+    /// The name, as it stands in an address.
+    path: String,
+    form_token: String,
+}
+
 impl Kept for Account {
     const PATH: &'static str = "users";
     const PLACE: Place = Place::Users;
+    const SEARCHED: bool = true;
 
     fn titles(words: &Administration) -> (&'static str, &'static str) {
         (words.users, words.new_user)
@@ -59,13 +75,15 @@ impl Kept for Account {
             Field::new("time_zone", words.time_zone, Kind::Line).holding(&self.time_zone),
             Field::new("role_admin", words.role_admin, Kind::Tick).holding(tick(has("admin"))),
             Field::new("role_operator", words.role_operator, Kind::Tick).holding(tick(has("operator"))),
+            Field::new("roles", words.other_roles, Kind::Line).holding(others(&self.roles)),
             Field::new("active", words.active, Kind::Tick).holding(tick(self.active)),
         ]
     }
 
     fn read(fields: &Fields, _: &Administration) -> Result<Self, Refusal> {
         let text = |name: &str| fields.get(name).trim().to_owned();
-        let roles = ROLES.iter().filter(|(field, _)| fields.get(field) == "on");
+        let ticked = ROLES.iter().filter(|(field, _)| fields.get(field) == "on").map(|(_, role)| *role);
+        let others = fields.get("roles").split([',', ' ']).filter(|role| !role.is_empty());
         Ok(Self {
             username: text("username").to_lowercase(),
             display_name: text("display_name"),
@@ -73,9 +91,27 @@ impl Kept for Account {
             mobile: typed(fields, "mobile"),
             locale: text("locale"),
             time_zone: text("time_zone"),
-            roles: roles.map(|(_, role)| (*role).to_owned()).collect(),
+            roles: others.chain(ticked).map(str::to_owned).collect(),
             active: fields.get("active") == "on",
         })
+    }
+
+    fn other_way(words: &Words) -> Option<(&'static str, &'static str)> {
+        Some(("import", words.operations.import))
+    }
+
+    fn beside(&self, login: &Login) -> Result<String, askama::Error> {
+        let link = LogInLink {
+            words: login.words.operations,
+            active: self.active,
+            path: byte_serialize(self.username.as_bytes()).collect::<String>().replace('+', "%20"),
+            form_token: form::mask(&login.form_token),
+        };
+        link.render()
+    }
+
+    async fn search(pool: &PgPool, words: &str, after: &str) -> Result<Vec<Self>, store::Error> {
+        accounts::search(pool, words, after, ONE_MORE).await
     }
 
     async fn list(pool: &PgPool, after: &str) -> Result<Vec<Self>, store::Error> {
@@ -93,4 +129,10 @@ impl Kept for Account {
     async fn remove(pool: &PgPool, name: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
         accounts::deactivate(pool, name, expect, actor).await
     }
+}
+
+/// Roles of the house's own.
+fn others(roles: &[String]) -> String {
+    let own = roles.iter().filter(|role| ROLES.iter().all(|(_, known)| role != known));
+    own.map(String::as_str).collect::<Vec<_>>().join(", ")
 }
