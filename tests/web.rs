@@ -9,6 +9,7 @@ mod web {
     mod administering;
     mod api;
     mod api_refusals;
+    mod authoring;
     mod bad_input;
     mod bounces;
     mod entering;

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use herald_jobs::account::Account;
 use herald_jobs::choice_set::ChoiceSet;
+use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::message_type::MessageType;
 use herald_producers::bounce::MOST_READ;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -22,7 +23,7 @@ use crate::api::{self, problem};
 use crate::app::App;
 use crate::error::{self, PageError};
 use crate::headers::{self, SecurityHeaders};
-use crate::pages::admin::kept;
+use crate::pages::admin::{kept, template_preview};
 use crate::{assets, live, pages, trace};
 
 /// How long a request may take until its answer begins; one that brings a file.
@@ -98,6 +99,22 @@ fn routes() -> Vec<Route> {
             Administrator,
             "/admin/users/edit/{name}",
             get(kept::edit::<Account>).post(kept::change::<Account>),
+        ),
+        route(Administrator, "/admin/templates", get(kept::list::<MessageTemplate>)),
+        route(
+            Administrator,
+            "/admin/templates/new",
+            get(kept::new::<MessageTemplate>).post(kept::add::<MessageTemplate>),
+        ),
+        route(
+            Administrator,
+            "/admin/templates/edit/{name}",
+            get(kept::edit::<MessageTemplate>).post(kept::change::<MessageTemplate>),
+        ),
+        route(
+            Administrator,
+            "/admin/templates/edit/{name}/versions/{version}",
+            get(template_preview::earlier),
         ),
         route(Session, "/messages", get(pages::list::messages).post(pages::list::post_messages).layer(large)),
         route(Session, "/alerts", get(pages::list::alerts).post(pages::list::post_alerts).layer(large)),

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 
+use super::change::{ChangeError, Expect, Saved, lock};
 use crate::event_rule::{EventRule, Happened, On};
 use crate::refusal::Refusal;
 
@@ -29,6 +30,15 @@ pub enum WatchError {
     /// The database cannot be reached.
     #[error("{}", super::complaint(.0))]
     Database(#[from] sqlx::Error),
+}
+
+impl From<WatchError> for ChangeError {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::Refused(refusal) => Self::Refused(refusal),
+            WatchError::Database(error) => Self::Database(error),
+        }
+    }
 }
 
 /// Watches a table, written as in SQL. The same again is the same watch.
@@ -105,11 +115,21 @@ pub async fn watches(executor: impl PgExecutor<'_>) -> Result<Vec<Watch>, sqlx::
         .collect())
 }
 
-/// Adds a rule, or replaces the one of this code. It must be valid.
+/// Adds a rule, or replaces the one of this code.
 ///
 /// # Errors
-/// There is no such watch.
+/// Names the field that cannot be: there is no such watch, message type or template.
 pub async fn put_rule(connection: &mut PgConnection, rule: &EventRule) -> Result<(), WatchError> {
+    rule.validate()?;
+    if super::message_types::get(&mut *connection, &rule.message_type).await?.is_none() {
+        let problem = format!("there is no message type {}", rule.message_type);
+        return Err(Refusal::new("message_type", problem).into());
+    }
+    if let Some(code) = &rule.template
+        && super::message_templates::get(&mut *connection, code).await?.is_none()
+    {
+        return Err(Refusal::new("template", format!("there is no template {code}")).into());
+    }
     let json = serde_json::to_value(rule).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
     let put = sqlx::query!(
         "insert into herald.event_rule (code, watch_id, rule, enabled) values ($1, $2, $3, $4)
@@ -132,14 +152,78 @@ pub async fn put_rule(connection: &mut PgConnection, rule: &EventRule) -> Result
     }
 }
 
-/// Removes a rule. `false`: there is none of this code.
+/// Saves a rule where what is there is as expected.
+///
+/// # Errors
+/// [`ChangeError`]; nothing has changed then.
+pub async fn save_rule(
+    pool: &PgPool,
+    rule: EventRule,
+    expect: &Expect,
+    actor: &str,
+) -> Result<Saved<EventRule>, ChangeError> {
+    let mut transaction = pool.begin().await?;
+    lock(&mut transaction, "event_rule", &rule.code).await?;
+    let current = rule_of(&mut *transaction, &rule.code).await?;
+    expect.check(current.as_ref())?;
+    put_rule(&mut transaction, &rule).await?;
+    super::audit::record(&mut *transaction, actor, "event rule", &rule.code).await?;
+    transaction.commit().await?;
+    Ok(Saved { value: rule, created: current.is_none() })
+}
+
+/// Removes a rule. Answers whether there was one.
+///
+/// # Errors
+/// [`ChangeError`]; nothing has changed then.
+pub async fn remove_rule(
+    pool: &PgPool,
+    code: &str,
+    expect: &Expect,
+    actor: &str,
+) -> Result<bool, ChangeError> {
+    let mut transaction = pool.begin().await?;
+    lock(&mut transaction, "event_rule", code).await?;
+    let Some(current) = rule_of(&mut *transaction, code).await? else { return Ok(false) };
+    expect.check(Some(&current))?;
+    sqlx::query!("delete from herald.event_rule where code = $1", code).execute(&mut *transaction).await?;
+    super::audit::record(&mut *transaction, actor, "event rule remove", code).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// The rule of this code.
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn remove_rule(connection: &mut PgConnection, code: &str) -> Result<bool, sqlx::Error> {
-    let removed =
-        sqlx::query!("delete from herald.event_rule where code = $1", code).execute(connection).await?;
-    Ok(removed.rows_affected() == 1)
+pub async fn rule_of(executor: impl PgExecutor<'_>, code: &str) -> Result<Option<EventRule>, sqlx::Error> {
+    let rule = sqlx::query_scalar!("select rule from herald.event_rule where code = $1", code)
+        .fetch_optional(executor)
+        .await?;
+    rule.map(read_rule).transpose()
+}
+
+/// The rules after the code `after`, by code: at most `limit`.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn list_rules(
+    executor: impl PgExecutor<'_>,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<EventRule>, sqlx::Error> {
+    let rules = sqlx::query_scalar!(
+        "select rule from herald.event_rule where code > $1 order by code limit $2",
+        after,
+        limit
+    )
+    .fetch_all(executor)
+    .await?;
+    rules.into_iter().map(read_rule).collect()
+}
+
+fn read_rule(rule: Value) -> Result<EventRule, sqlx::Error> {
+    serde_json::from_value(rule).map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
 /// All rules, by code; with `watch` those that are on and read it.
@@ -153,10 +237,7 @@ pub async fn rules(executor: impl PgExecutor<'_>, watch: Option<i64>) -> Result<
     )
     .fetch_all(executor)
     .await?;
-    rules
-        .into_iter()
-        .map(|rule| serde_json::from_value(rule).map_err(|error| sqlx::Error::Decode(Box::new(error))))
-        .collect()
+    rules.into_iter().map(read_rule).collect()
 }
 
 /// An event that waits, or one that was handled.

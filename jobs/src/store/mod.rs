@@ -48,6 +48,8 @@ pub mod registry;
 pub mod reminder_log;
 #[cfg(feature = "render")]
 pub mod reminders;
+#[cfg(feature = "render")]
+pub mod samples;
 pub mod send_grants;
 pub mod sms_reports;
 pub mod suppressions;

@@ -21,6 +21,7 @@ pub(crate) enum Place {
     Types,
     Choices,
     Users,
+    Templates,
     Elsewhere,
 }
 
@@ -52,6 +53,7 @@ impl Shell {
             Place::Types => place == "types",
             Place::Choices => place == "choices",
             Place::Users => place == "users",
+            Place::Templates => place == "templates",
             Place::Elsewhere => false,
         }
     }
@@ -93,6 +95,7 @@ pub(super) async fn shell(
         | Place::Types
         | Place::Choices
         | Place::Users
+        | Place::Templates
         | Place::Elsewhere => None,
     };
     Ok(Shell {

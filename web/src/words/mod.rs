@@ -1,6 +1,7 @@
 //! What pages say: one catalogue for each language. A sentence that a catalogue lacks does not compile.
 
 mod administration;
+mod authoring;
 mod english;
 
 use chrono::DateTime;

@@ -2,6 +2,11 @@
 
 mod choice_sets;
 mod fields;
+mod form;
 pub(crate) mod kept;
+mod list;
 mod message_types;
+mod readable;
+pub(crate) mod template_preview;
+mod templates;
 mod users;

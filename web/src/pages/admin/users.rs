@@ -3,11 +3,13 @@
 use herald_jobs::account::Account;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
-use herald_jobs::store::{self, PgPool, accounts};
+use herald_jobs::store::{self, accounts};
 
 use super::fields::{Field, Kind, typed};
-use super::kept::{Kept, ONE_MORE};
+use super::kept::{Kept, Offered};
+use super::list::{Asked, ONE_MORE};
 use crate::access::form::Fields;
+use crate::app::App;
 use crate::pages::shell::Place;
 use crate::words::Administration;
 
@@ -45,7 +47,7 @@ impl Kept for Account {
         self.active.then_some(words.deactivate)
     }
 
-    fn fields(&self, words: &Administration, _: &[String]) -> Vec<Field> {
+    fn fields(&self, words: &Administration, _: &Offered) -> Vec<Field> {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let tick = |ticked: bool| if ticked { "on" } else { "" };
         let has = |role: &str| self.roles.iter().any(|has| has == role);
@@ -78,19 +80,19 @@ impl Kept for Account {
         })
     }
 
-    async fn list(pool: &PgPool, after: &str) -> Result<Vec<Self>, store::Error> {
-        accounts::list(pool, after, ONE_MORE).await
+    async fn list(app: &App, asked: &Asked) -> Result<Vec<Self>, store::Error> {
+        accounts::list(&app.pool, &asked.after, ONE_MORE).await
     }
 
-    async fn get(pool: &PgPool, name: &str) -> Result<Option<Self>, store::Error> {
-        accounts::get(pool, &name.to_lowercase()).await
+    async fn get(app: &App, name: &str) -> Result<Option<Self>, store::Error> {
+        accounts::get(&app.pool, &name.to_lowercase()).await
     }
 
-    async fn save(self, pool: &PgPool, expect: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
-        accounts::save(pool, self, expect, actor).await
+    async fn save(self, app: &App, expect: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
+        accounts::save(&app.pool, self, expect, actor).await
     }
 
-    async fn remove(pool: &PgPool, name: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
-        accounts::deactivate(pool, name, expect, actor).await
+    async fn remove(app: &App, name: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
+        accounts::deactivate(&app.pool, name, expect, actor).await
     }
 }
