@@ -24,6 +24,7 @@ mod web {
     mod reminders;
     mod roles;
     mod routes;
+    mod rules;
     mod schedule;
     mod schemathesis;
     mod searching;

@@ -182,3 +182,72 @@ async fn c27_a_template_is_written_and_previewed_on_a_screen() {
     assert_eq!(who.len(), 4, "{who:?}");
     assert!(who.iter().all(|(actor, _)| actor == "adam"), "{who:?}");
 }
+
+#[tokio::test]
+async fn a_model_is_registered_on_a_screen_with_what_may_be_read_of_it() {
+    let (world, browser) = company().await;
+    super::rules::template(&world).await;
+    sqlx::raw_sql("create table public.line (order_id int references public.purchase_order, number int, note text, cost int, \
+                   primary key (order_id, number))")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let form = [
+        ("name", "line"),
+        ("table", "line"),
+        ("key", "order_id\r\nnumber"),
+        ("hidden", "cost"),
+        ("relations", ""),
+    ];
+    let path = "/admin/models/new";
+    for (changes, field, said) in [
+        (("name", "1 line"), "name", "must be a letter"),
+        (("table", "public.gone"), "table", "there is no table"),
+        (("table", "pg_catalog.pg_authid"), "table", "one of Postgres&#39;s own"),
+        (("table", "a\0b"), "table", "U+0000"),
+        (("key", "note"), "key", "several records"),
+        (("label", "cost"), "hidden", "the key or the label"),
+        (("hidden", "gone"), "hidden", "is no column"),
+        (("relations", "order=order_id"), "relations", "line 1: is written"),
+        (("relations", "order=order_id>gone.id"), "relations", "line 1: there is no model"),
+    ] {
+        let page = post(&browser, path, &with(&form, &[changes])).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{changes:?}");
+        assert!(problem(&page, field).contains(said), "{changes:?}: {}", page.body);
+        assert!(page.body.contains("order_id\r\nnumber</textarea>") || field == "key", "{}", page.body);
+    }
+    let form = with(&form, &[("relations", "owning=order_id>purchase_order.id")]);
+    assert_eq!(post(&browser, path, &form).await.location(), "/admin/models?done=saved");
+    let list = browser.get("/admin/models").await.body;
+    assert!(list.contains("public.line") && list.contains("order_id, number"), "{list}");
+    let path = "/admin/models/edit/line";
+    let opened = browser.get(path).await;
+    for shown in [
+        "<code>#note#</code>",
+        "<code>#owning.status#</code>",
+        "<code>#owning.customer#</code>",
+        "owning=order_id&#62;purchase_order.id</textarea>",
+    ] {
+        assert!(opened.body.contains(shown), "{shown} in {}", opened.body);
+    }
+    assert!(!opened.body.contains("#cost#"), "{}", opened.body);
+    let made_from = version(&opened);
+    let changed = with(&form, &[("hidden", ""), ("table", "public.line"), ("version", &made_from)]);
+    assert_eq!(post(&browser, path, &changed).await.location(), "/admin/models?done=saved");
+    assert_eq!(post(&browser, path, &changed).await.status, StatusCode::CONFLICT);
+    assert!(browser.get(path).await.body.contains("<code>#cost#</code>"));
+
+    // What is needed stays, and says by what.
+    let path = "/admin/models/edit/purchase_order";
+    let opened = browser.get(path).await;
+    assert!(opened.body.contains("/admin/templates/edit/PO-WAITS"), "{}", opened.body);
+    let remove = [("do", "remove"), ("version", &version(&opened))];
+    let page = browser.post(path, &remove).await;
+    assert!(problem(&page, "name").contains("template PO-WAITS needs"), "{}", page.body);
+    let path = "/admin/models/edit/line";
+    let made_from = version(&browser.get(path).await);
+    assert_eq!(
+        browser.post(path, &[("do", "remove"), ("version", &made_from)]).await.location(),
+        "/admin/models?done=removed"
+    );
+}

@@ -35,6 +35,10 @@ impl From<store::Error> for PageError {
         if is_outage(&error) {
             tracing::warn!("The database did not answer a page: {error}");
             Self::Unavailable
+        } else if store::holds_nul(&error) {
+            Self::Bad(
+                "What was typed holds the character U+0000, which no text can have. Nothing was changed.",
+            )
         } else {
             tracing::error!("The database refused a page's query: {error}");
             Self::Internal

@@ -71,14 +71,43 @@ pub async fn unwatch(connection: &mut PgConnection, id: i64) -> Result<bool, Wat
     gone.map_err(refused)
 }
 
+/// Watches a table, and records who wanted that.
+///
+/// # Errors
+/// See [`watch`].
+pub async fn add_watch(pool: &PgPool, table: &str, on: &On, actor: &str) -> Result<i64, WatchError> {
+    let mut transaction = pool.begin().await?;
+    let id = watch(&mut transaction, table, on).await?;
+    super::audit::record(&mut *transaction, actor, "watch", &format!("{table} {on}")).await?;
+    transaction.commit().await?;
+    Ok(id)
+}
+
+/// Watches no more, and records who wanted that. `false`: there is no such watch.
+///
+/// # Errors
+/// See [`unwatch`].
+pub async fn remove_watch(pool: &PgPool, id: i64, actor: &str) -> Result<bool, WatchError> {
+    let mut transaction = pool.begin().await?;
+    let is_gone = unwatch(&mut transaction, id).await?;
+    if is_gone {
+        super::audit::record(&mut *transaction, actor, "watch remove", &id.to_string()).await?;
+    }
+    transaction.commit().await?;
+    Ok(is_gone)
+}
+
 fn refused(error: sqlx::Error) -> WatchError {
     let said = error.as_database_error();
     if said.is_some_and(|said| said.constraint() == Some("event_rule_watch")) {
         return Refusal::new("watch", "is read by rules: remove them first").into();
     }
-    match said.map(|said| (said.code(), said.message())) {
-        Some((Some(code), message)) if code == "22023" || code == "42602" || code == "42601" => {
-            let (field, problem) = message.split_once(": ").unwrap_or(("table", message));
+    // What Postgres says of a name that is none, or of a right that is missing: the table's affair, unless it names another field.
+    let is_ours = |code: &str| matches!(code.get(..2), Some("0A" | "22" | "3F" | "42")) && code != "22021";
+    match said.and_then(|said| Some((said.code()?, said.message()))) {
+        Some((code, message)) if is_ours(&code) => {
+            let named = message.split_once(": ").filter(|(field, _)| matches!(*field, "table" | "on"));
+            let (field, problem) = named.unwrap_or(("table", message));
             Refusal::new(field, problem).into()
         }
         _ => error.into(),
@@ -162,6 +191,7 @@ pub async fn save_rule(
     expect: &Expect,
     actor: &str,
 ) -> Result<Saved<EventRule>, ChangeError> {
+    rule.validate()?;
     let mut transaction = pool.begin().await?;
     lock(&mut transaction, "event_rule", &rule.code).await?;
     let current = rule_of(&mut *transaction, &rule.code).await?;

@@ -62,13 +62,12 @@ pub async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<(Model, (String, S
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn list(
-    executor: impl PgExecutor<'_>,
-    after: &str,
-    limit: usize,
-) -> Result<Vec<Model>, sqlx::Error> {
+pub async fn list(executor: impl PgExecutor<'_>, after: &str, limit: i64) -> Result<Vec<Model>, sqlx::Error> {
     let models = all(executor).await?.into_iter().map(|(model, _)| model);
-    Ok(models.filter(|model| model.name.as_str() > after).take(limit).collect())
+    Ok(models
+        .filter(|model| model.name.as_str() > after)
+        .take(usize::try_from(limit).unwrap_or_default())
+        .collect())
 }
 
 /// The model of this name.
@@ -134,6 +133,7 @@ pub async fn save(
     expect: &Expect,
     actor: &str,
 ) -> Result<Saved<Model>, ChangeError> {
+    model.validate()?;
     let mut transaction = pool.begin().await?;
     lock(&mut transaction, "model", &model.name).await?;
     let current = get(&mut *transaction, &model.name).await?;

@@ -22,6 +22,10 @@ pub(crate) enum Place {
     Choices,
     Users,
     Templates,
+    Reminders,
+    EventRules,
+    Watches,
+    Models,
     Elsewhere,
 }
 
@@ -54,6 +58,10 @@ impl Shell {
             Place::Choices => place == "choices",
             Place::Users => place == "users",
             Place::Templates => place == "templates",
+            Place::Reminders => place == "reminders",
+            Place::EventRules => place == "events",
+            Place::Watches => place == "watches",
+            Place::Models => place == "models",
             Place::Elsewhere => false,
         }
     }
@@ -96,6 +104,10 @@ pub(super) async fn shell(
         | Place::Choices
         | Place::Users
         | Place::Templates
+        | Place::Reminders
+        | Place::EventRules
+        | Place::Watches
+        | Place::Models
         | Place::Elsewhere => None,
     };
     Ok(Shell {

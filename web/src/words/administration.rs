@@ -1,6 +1,7 @@
 //! What the pages of the administration say.
 
 use super::authoring::Authoring;
+use super::rules::Rules;
 
 /// All of it, in one language. Labels are paired with a hint where one is needed; an empty hint is not shown.
 pub(crate) struct Administration {
@@ -20,8 +21,9 @@ pub(crate) struct Administration {
     pub(crate) not_a_number: &'static str,
     /// Which line of a field it is about, and what.
     pub(crate) on_line: fn(usize, &str) -> String,
-    /// Templates, models and rules.
+    /// Templates and models.
     pub(crate) authoring: &'static Authoring,
+    pub(crate) rules: &'static Rules,
 
     pub(crate) message_types: &'static str,
     pub(crate) new_message_type: &'static str,
@@ -77,6 +79,7 @@ pub(super) static ENGLISH: Administration = Administration {
     not_a_number: "must be a whole number",
     on_line: |line, problem| format!("line {line}: {problem}"),
     authoring: &super::authoring::ENGLISH,
+    rules: &super::rules::ENGLISH,
 
     message_types: "Message types",
     new_message_type: "New message type",

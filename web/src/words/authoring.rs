@@ -1,4 +1,4 @@
-//! What the pages say on which templates, models and rules are written.
+//! What the pages say on which templates and models are written.
 
 /// All of it, in one language. Labels are paired with a hint, as in the rest of the administration.
 pub(crate) struct Authoring {
@@ -29,6 +29,17 @@ pub(crate) struct Authoring {
     pub(crate) tokens: &'static str,
     pub(crate) versions: &'static str,
     pub(crate) open_version: fn(i32) -> String,
+
+    // Models
+    pub(crate) models: &'static str,
+    pub(crate) new_model: &'static str,
+    pub(crate) model_name: (&'static str, &'static str),
+    pub(crate) table: (&'static str, &'static str),
+    pub(crate) key: (&'static str, &'static str),
+    pub(crate) label: (&'static str, &'static str),
+    pub(crate) hidden: (&'static str, &'static str),
+    pub(crate) named_relations: (&'static str, &'static str),
+    pub(crate) table_is_gone: &'static str,
 
     // What may be read
     pub(crate) may_name: &'static str,
@@ -69,6 +80,19 @@ pub(super) static ENGLISH: Authoring = Authoring {
     tokens: "What each token comes to",
     versions: "Versions",
     open_version: |number| format!("Version {number}"),
+
+    models: "Models",
+    new_model: "New model",
+    model_name: ("Name", "What templates and rules call it, as in purchase_order."),
+    table: ("Table or view", "As in SQL: public.purchase_order."),
+    key: ("Key", "The columns that identify a record, one a line."),
+    label: ("Label", "The column that a relation to this model prints by itself."),
+    hidden: ("Hidden columns", "What nothing may reach, one column a line."),
+    named_relations: (
+        "Relations",
+        "Those that no foreign key tells, one a line: approver=approver_name>app_user.username",
+    ),
+    table_is_gone: "The table is gone, or herald_reader may not read it.",
 
     may_name: "What it may name",
     fields: "Fields",

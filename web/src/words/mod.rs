@@ -3,6 +3,7 @@
 mod administration;
 mod authoring;
 mod english;
+mod rules;
 
 use chrono::DateTime;
 use chrono_tz::Tz;

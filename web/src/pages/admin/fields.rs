@@ -1,6 +1,9 @@
 //! The fields of a form, and what was typed into them.
 
+use herald_jobs::send::Syntax;
+
 use crate::access::form::Fields;
+use crate::words::Administration;
 
 /// One field.
 pub(crate) struct Field {
@@ -74,6 +77,12 @@ pub(super) fn lines(fields: &Fields, name: &str) -> Vec<String> {
 pub(super) fn one_of(none: Option<&str>, codes: &[String]) -> Kind {
     let none = none.map(|label| (String::new(), label.to_owned()));
     Kind::One(none.into_iter().chain(codes.iter().map(|code| (code.clone(), code.clone()))).collect())
+}
+
+/// How texts are written.
+pub(super) fn syntaxes(words: &Administration) -> Kind {
+    let named = |it: &Syntax| (it.as_str().to_owned(), (words.named)(it.as_str()).to_owned());
+    Kind::One(Syntax::ALL.iter().map(named).collect())
 }
 
 /// What was typed, without blanks around it; `None`: nothing.

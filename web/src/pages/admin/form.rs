@@ -30,6 +30,8 @@ struct Form {
     fields: Vec<Field>,
     /// Which one it was made from; empty: it is new.
     version: String,
+    /// Whether what is typed can be saved.
+    saves: bool,
     removal: Option<&'static str>,
     trial: Option<&'static str>,
     /// Why nothing was saved, where no field is at fault.
@@ -105,6 +107,7 @@ pub(super) async fn show<K: Kept>(
         action: if is_new { format!("/admin/{}/new", K::PATH) } else { address(one) },
         fields,
         version: made_from.to_owned(),
+        saves: is_new || K::CHANGES,
         removal: one.removal(words).filter(|_| !is_new),
         trial: K::trial(words),
         problem,

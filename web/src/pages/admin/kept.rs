@@ -31,6 +31,8 @@ pub(crate) trait Kept: Serialize + Default + Send + Sync + Sized + 'static {
     const PLACE: Place;
     /// Whether its list can be searched.
     const SEARCHED: bool = false;
+    /// Whether it can be changed, and is not only added and removed.
+    const CHANGES: bool = true;
     /// Whether its form is tried while it is typed.
     const LIVE: bool = false;
 

@@ -1,12 +1,18 @@
 //! The administration: what is maintained, one file for each kind. `kept.rs` is what they share.
 
 mod choice_sets;
+mod conditions;
+mod event_rules;
 mod fields;
 mod form;
 pub(crate) mod kept;
 mod list;
 mod message_types;
+mod models;
 mod readable;
+pub(crate) mod rule_trial;
+pub(crate) mod rules;
 pub(crate) mod template_preview;
 mod templates;
 mod users;
+pub(crate) mod watches;

@@ -3,11 +3,10 @@
 use herald_jobs::authoring::AuthoringError;
 use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::refusal::Refusal;
-use herald_jobs::send::Syntax;
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
 use herald_jobs::store::{self, message_templates};
 
-use super::fields::{Field, Kind, composed, one_of, typed};
+use super::fields::{Field, Kind, composed, one_of, syntaxes, typed};
 use super::kept::{Aside, Beside, Kept, Offered};
 use super::list::{Asked, ONE_MORE};
 use super::template_preview;
@@ -61,14 +60,11 @@ impl Kept for MessageTemplate {
         let authoring = words.authoring;
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let code = if self.code.is_empty() { Kind::Line } else { Kind::Fixed };
-        let syntaxes = [Syntax::Token, Syntax::Handlebars]
-            .map(|it| (it.as_str().to_owned(), (words.named)(it.as_str()).to_owned()));
         vec![
             Field::new("code", words.code, code).holding(&self.code),
             Field::new("model", authoring.model, one_of(Some(authoring.no_model), &offered.models))
                 .holding(text(&self.model)),
-            Field::new("syntax", authoring.syntax, Kind::One(syntaxes.to_vec()))
-                .holding(self.syntax.as_str()),
+            Field::new("syntax", authoring.syntax, syntaxes(words)).holding(self.syntax.as_str()),
             Field::new("subject", authoring.subject, Kind::Line).holding(text(&self.subject)),
             Field::new("message_text", authoring.message_text, Kind::Source).holding(&self.message_text),
             Field::new("external_message", authoring.external_message, Kind::Source)
@@ -113,6 +109,7 @@ impl Kept for MessageTemplate {
     }
 
     async fn save(self, app: &App, expect: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
+        self.validate()?;
         let current = message_templates::get(&app.pool, &self.code).await?;
         expect.check(current.as_ref())?;
         let mut template = Self { version: current.as_ref().map_or(0, |it| it.version), ..self };
