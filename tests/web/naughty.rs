@@ -194,7 +194,8 @@ async fn naughty_strings_can_be_typed_into_every_field_of_templates_models_and_r
         ("watches", &[("table", "public.customer"), ("on", "insert")], "save"),
     ];
     browser.get("/").await;
-    let none = ["\0".to_owned(), "a\0b".to_owned()].repeat(20);
+    // No browser sends it, and nothing of ours may fall over it.
+    let none = vec!["a\0b".to_owned(); 40];
     for (at, naughty) in strings().iter().chain(&none).enumerate() {
         for (path, form, doing) in &forms {
             let field = form[at % form.len()].0;

@@ -51,14 +51,17 @@ pub(super) fn placed(refusal: Refusal, condition: Option<&Condition>) -> Refusal
 
 /// The comparisons that all must be true; `None`: it is more than a list of these.
 fn listed(condition: &Condition) -> Option<Vec<&Comparison>> {
-    let alone = |condition| match condition {
-        &Condition::Field(ref comparison) => Some(comparison),
-        _ => None,
-    };
     match condition {
         Condition::Field(comparison) => Some(vec![comparison]),
         Condition::All { all } if all.len() > 1 => all.iter().map(alone).collect(),
         _ => None,
+    }
+}
+
+fn alone(condition: &Condition) -> Option<&Comparison> {
+    match condition {
+        Condition::Field(comparison) => Some(comparison),
+        Condition::All { .. } | Condition::Any { .. } => None,
     }
 }
 

@@ -16,6 +16,7 @@ use super::conditions;
 use super::fields::typed;
 use super::kept::{Aside, Beside, Kept, find};
 use super::list::address;
+use super::readable::{Readable, readable};
 use super::rules::{Rule, time};
 use crate::access::form::{self, Fields};
 use crate::access::session::Login;
@@ -36,6 +37,8 @@ struct Shown {
     /// How it stands; `None`: it is new.
     standing: Option<Stands>,
     trial: Option<Trial>,
+    /// What its paths may name.
+    readable: Option<Readable>,
     /// What it has sent: which of several it was, and when.
     sent: Vec<(Logged, String, When)>,
 }
@@ -92,7 +95,11 @@ pub(super) async fn beside(standing: &Standing, beside: &Beside<'_>) -> Result<A
         (it, number, at)
     });
     let sent = sent.collect();
-    let shown = Shown { words: login.words, standing: stands, trial, sent };
+    let model = typed.map_or(standing.rule.model.as_str(), |fields| fields.get("model").trim());
+    let catalogue = app.authoring.catalogue().await?;
+    let table = catalogue.tables.get(model);
+    let readable = table.map(|table| readable(table, &catalogue, str::to_owned));
+    let shown = Shown { words: login.words, standing: stands, trial, readable, sent };
     Ok(Aside { html: shown.render()?, refused, has_mail: false })
 }
 

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, TimeZone as _, Utc};
 use chrono_tz::Tz;
+use herald_jobs::address::Channel;
 use herald_jobs::message_type::MessageType;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::reminder::{CatchUp, ContactPath, Interval, ReminderRule, Since};
@@ -233,7 +234,7 @@ impl Kept for Rule {
 
 /// A contact, as in `customer.contact_person.email Cc`.
 fn contact_line(contact: &ContactPath) -> String {
-    let channel = contact.channel.map(|channel| channel.as_str());
+    let channel = contact.channel.map(Channel::as_str);
     let mode = Some(contact.mode.as_str()).filter(|mode| !mode.is_empty());
     std::iter::once(contact.path.as_str()).chain(mode).chain(channel).collect::<Vec<_>>().join(" ")
 }
