@@ -6,6 +6,7 @@ mod support;
 #[cfg(test)]
 mod browser {
     mod api;
+    mod authoring;
     mod dashboard;
     mod frame;
     mod keyboard;

@@ -10,6 +10,7 @@ mod web {
     mod api;
     mod api_lists;
     mod api_refusals;
+    mod authoring;
     mod bad_input;
     mod bounces;
     mod entering;
@@ -26,6 +27,7 @@ mod web {
     mod reminders;
     mod roles;
     mod routes;
+    mod rules;
     mod schedule;
     mod schemathesis;
     mod searching;

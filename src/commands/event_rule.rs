@@ -7,6 +7,7 @@ use clap::Subcommand;
 use herald_jobs::event_rule::{EventRule, Plan, Surroundings, plan};
 use herald_jobs::send::NewMessage;
 use herald_jobs::store;
+use herald_jobs::store::change::Expect;
 use herald_jobs::store::events;
 use herald_producers::Producer;
 
@@ -62,7 +63,6 @@ impl Rule {
                 let mut transaction = pool.begin().await?;
                 for file in files {
                     let rule = read(&file)?;
-                    check(&wiring, &rule).await.with_context(|| rule.code.clone())?;
                     events::put_rule(&mut transaction, &rule).await.with_context(|| rule.code.clone())?;
                     store::audit::record(&mut *transaction, ACTOR, "event rule", &rule.code).await?;
                     println!("{}", rule.code);
@@ -82,10 +82,8 @@ impl Rule {
                 }
             }
             Self::Remove { code } => {
-                let mut transaction = pool.begin().await?;
-                gone(events::remove_rule(&mut transaction, &code).await?, "event rule", &code)?;
-                store::audit::record(&mut *transaction, ACTOR, "event rule remove", &code).await?;
-                transaction.commit().await?;
+                let removed = events::remove_rule(pool, &code, &Expect::Anything, ACTOR).await?;
+                gone(removed, "event rule", &code)?;
             }
             Self::Replay { event } => {
                 let mut transaction = pool.begin().await?;
@@ -106,21 +104,6 @@ fn read(file: &std::path::Path) -> Result<EventRule> {
     let rule: EventRule = toml::from_str(&text).with_context(shown)?;
     rule.validate().with_context(shown)?;
     Ok(rule)
-}
-
-/// What a rule names must be there.
-async fn check(wiring: &Wiring, rule: &EventRule) -> Result<()> {
-    let kinds = store::message_types::all(&wiring.pool).await?;
-    anyhow::ensure!(
-        kinds.iter().any(|kind| kind.code == rule.message_type),
-        "message_type: there is no message type {}",
-        rule.message_type
-    );
-    if let Some(code) = &rule.template {
-        let known = store::message_templates::get(&wiring.pool, code).await?;
-        anyhow::ensure!(known.is_some(), "template: there is no template {code}");
-    }
-    Ok(())
 }
 
 async fn dry_run(wiring: &Wiring, rule: &str, last: i64) -> Result<()> {

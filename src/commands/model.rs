@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use herald_jobs::model::{Model as Registered, NamedRelation, Relation, Table};
 use herald_jobs::store;
+use herald_jobs::store::change::Expect;
 
 use crate::commands::{ACTOR, connect};
 use crate::config::Config;
@@ -96,7 +97,7 @@ impl Model {
                 show(table.with_context(|| format!("there is no model {name}"))?);
             }
             Self::Remove { name } => {
-                if !store::models::remove(&wiring.pool, &name, ACTOR).await? {
+                if !store::models::remove(&wiring.pool, &name, &Expect::Anything, ACTOR).await? {
                     bail!("there is no model {name}");
                 }
             }

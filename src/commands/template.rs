@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{ArgGroup, Args, Subcommand};
 use herald_jobs::authoring::{Preview, Sample};
 use herald_jobs::message_template::MessageTemplate;
+use herald_jobs::store::change::Expect;
 use herald_jobs::store::message_templates;
 use serde_json::Value;
 
@@ -124,7 +125,8 @@ impl Template {
             }
             Self::Export { codes, dir } => export(&wiring, &codes, &dir).await?,
             Self::Remove { code } => {
-                let removed = message_templates::retire(&wiring.pool, &code, ACTOR).await?;
+                let removed =
+                    message_templates::retire(&wiring.pool, &code, &Expect::Anything, ACTOR).await?;
                 ensure!(removed, "there is no template {code}");
             }
             Self::Failures => {

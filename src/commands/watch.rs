@@ -62,10 +62,7 @@ impl Watch {
                 }
             }
             (Some(Action::Remove { id }), _) => {
-                let mut transaction = pool.begin().await?;
-                gone(events::unwatch(&mut transaction, id).await?, "watch", &id.to_string())?;
-                store::audit::record(&mut *transaction, ACTOR, "watch remove", &id.to_string()).await?;
-                transaction.commit().await?;
+                gone(events::remove_watch(&pool, id, ACTOR).await?, "watch", &id.to_string())?;
             }
             (Some(Action::Events { watch, last }), _) => {
                 for it in events::last(&pool, watch, last).await? {

@@ -143,8 +143,10 @@ async fn a_model_stays_while_a_rule_needs_it_and_a_view_that_fails_fails_its_rul
     shop.order(80).await;
     shop.rule(json!({})).await.unwrap();
     shop.rule(json!({"code": "OTHER"})).await.unwrap();
-    let error =
-        store::models::remove(&shop.story.pool, "purchase_order", "test").await.unwrap_err().to_string();
+    let error = store::models::remove(&shop.story.pool, "purchase_order", &Expect::Anything, "test")
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("needs the model purchase_order"), "{error}");
     shop.story
         .execute(

@@ -5,6 +5,7 @@ use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::message_type::ExternalDelivery;
 use herald_jobs::model::Model;
 use herald_jobs::store;
+use herald_jobs::store::change::Expect;
 use herald_jobs::store::message_templates;
 use herald_producers::{MessageId, NewMessage, SendError};
 use serde_json::json;
@@ -169,8 +170,8 @@ async fn two_people_who_change_one_template_do_not_overwrite_each_other() {
         assert_eq!(saved.is_err(), wrong, "{saved:?}");
     }
     // Taken out of use, and its code taken again.
-    assert!(message_templates::retire(&story.pool, "PO-DUE", "ann").await.unwrap());
-    assert!(!message_templates::retire(&story.pool, "PO-DUE", "ann").await.unwrap());
+    assert!(message_templates::retire(&story.pool, "PO-DUE", &Expect::Anything, "ann").await.unwrap());
+    assert!(!message_templates::retire(&story.pool, "PO-DUE", &Expect::Anything, "ann").await.unwrap());
     assert!(message_templates::get(&story.pool, "PO-DUE").await.unwrap().is_none());
     assert!(
         matches!(story.producer.send(of("PO-DUE", 1)).await, Err(SendError::Refused(refusal)) if refusal.field == "template")

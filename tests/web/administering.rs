@@ -19,18 +19,21 @@ const KIND: [(&str, &str); 9] = [
 ];
 
 /// A form with some of its fields otherwise.
-fn with<'a>(form: &[(&'a str, &'a str)], changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn with<'a>(
+    form: &[(&'a str, &'a str)],
+    changes: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
     let kept = form.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
     kept.chain(changes).copied().collect()
 }
 
-async fn post(browser: &Browser, path: &str, fields: &[(&str, &str)]) -> Page {
+pub(crate) async fn post(browser: &Browser, path: &str, fields: &[(&str, &str)]) -> Page {
     browser.get(path).await;
     browser.post(path, fields).await
 }
 
 /// The version that a form was made from.
-fn version(page: &Page) -> String {
+pub(crate) fn version(page: &Page) -> String {
     between(&page.body, "name=\"version\" value=\"", "\"").unwrap().to_owned()
 }
 

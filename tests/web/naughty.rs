@@ -1,9 +1,12 @@
 //! The big list of naughty strings, through every field to every page: no 500, and nothing comes out as it must not.
 
 use herald_jobs::message_type::RequiredAction;
+use herald_jobs::store;
 use herald_producers::NewMessage;
 use reqwest::StatusCode;
 
+use super::authoring::company;
+use super::rules::{RULE, template};
 use super::world::{Browser, Page, World, message};
 
 fn strings() -> Vec<String> {
@@ -12,11 +15,21 @@ fn strings() -> Vec<String> {
 
 /// Fails the test if a page is a failure of ours, or holds what a string brought in.
 fn assert_calm(page: &Page, about: &str) {
+    assert_brings_nothing(page, about, 1, 0);
+}
+
+/// The same, with as many scripts of ours and frames of mails.
+fn assert_brings_nothing(page: &Page, about: &str, scripts: usize, frames: usize) {
     assert!(!page.status.is_server_error(), "{about}: {}", page.status);
     let inside = page.body.replace("<svg class=\"icon", "");
-    for (tag, most) in
-        [("<script", 1), ("<img", 1), ("<iframe", 0), ("<svg", 0), ("<style", 0), ("href=\"javascript", 0)]
-    {
+    for (tag, most) in [
+        ("<script", scripts),
+        ("<img", 1),
+        ("<iframe", frames),
+        ("<svg", 0),
+        ("<style", 0),
+        ("href=\"javascript", 0),
+    ] {
         assert!(inside.matches(tag).count() <= most, "{about}: {tag} in {}", page.body);
     }
 }
@@ -121,5 +134,88 @@ async fn naughty_strings_can_be_searched_for_and_typed_into_the_log_in() {
         assert_calm(&page, &text);
         let page = browser.get(&format!("/messages/{}", of("x").trim_start_matches("x="))).await;
         assert!(page.status.is_client_error() || text.is_empty(), "{text:?}: {}", page.status);
+    }
+}
+
+#[tokio::test]
+async fn naughty_strings_can_be_typed_into_every_field_of_templates_models_and_rules() {
+    let (world, browser) = company().await;
+    template(&world).await;
+    let watch = {
+        let on = "update".parse().unwrap();
+        store::events::add_watch(&world.pool, "public.purchase_order", &on, "test").await.unwrap().to_string()
+    };
+    sqlx::raw_sql("update public.purchase_order set status = 'x'").execute(&world.pool).await.unwrap();
+    let text = "Order #id#";
+    let template =
+        ["code", "subject", "message_text", "external_message", "external_html", "model", "syntax", "sample"];
+    let template = template.map(|name| match name {
+        "code" => (name, "PO"),
+        "model" => (name, "purchase_order"),
+        "syntax" => (name, "token"),
+        "sample" => (name, ""),
+        _ => (name, text),
+    });
+    let more = [
+        ("enabled", "on"),
+        ("otherwise", ""),
+        ("repeat", ""),
+        ("maximum", ""),
+        ("window", ""),
+        ("valid_from", ""),
+    ];
+    let rule: Vec<(&str, &str)> = RULE.into_iter().chain(more).chain([("at", ""), ("record", "")]).collect();
+    let event = [
+        ("code", "PO"),
+        ("watch", watch.as_str()),
+        ("condition", "new.id > 1"),
+        ("message_type", "VIEW-NORMAL"),
+        ("subject", "x"),
+        ("message_text", "Order #new.id#"),
+        ("syntax", "token"),
+        ("recipient_path", "owner"),
+        ("recipient", ""),
+        ("contacts", ""),
+        ("sender", ""),
+    ];
+    let model = [
+        ("name", "line"),
+        ("table", "public.customer"),
+        ("key", "id"),
+        ("label", ""),
+        ("hidden", ""),
+        ("relations", ""),
+    ];
+    let forms: [(&str, &[(&str, &str)], &str); 5] = [
+        ("templates", &template, "try"),
+        ("reminders", &rule, "try"),
+        ("events", &event, "try"),
+        ("models", &model, "save"),
+        ("watches", &[("table", "public.customer"), ("on", "insert")], "save"),
+    ];
+    browser.get("/").await;
+    // No browser sends it, and nothing of ours may fall over it.
+    let none = vec!["a\0b".to_owned(); 40];
+    for (at, naughty) in strings().iter().chain(&none).enumerate() {
+        for (path, form, doing) in &forms {
+            let field = form[at % form.len()].0;
+            let typed: Vec<(&str, &str)> = form
+                .iter()
+                .map(|(name, value)| (*name, if *name == field { naughty.as_str() } else { value }))
+                .collect();
+            let typed: Vec<(&str, &str)> = typed.into_iter().chain([("do", *doing)]).collect();
+            let page = browser.post(&format!("/admin/{path}/new"), &typed).await;
+            let about = format!("{path} {field}: {naughty:?}");
+            assert!(
+                page.status.is_success()
+                    || matches!(page.status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
+                    || page.status.is_redirection(),
+                "{about}: {}",
+                page.status
+            );
+            assert_brings_nothing(&page, &about, 2, 1);
+        }
+        let q = url::form_urlencoded::Serializer::new(String::new()).append_pair("q", naughty).finish();
+        assert_calm(&browser.get(&format!("/admin/templates?{q}")).await, naughty);
     }
 }

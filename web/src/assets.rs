@@ -15,6 +15,7 @@ const STYLE: &str = concat!(
     include_str!("../assets/css/2-controls.css"),
     include_str!("../assets/css/3-shell.css"),
     include_str!("../assets/css/4-lists.css"),
+    include_str!("../assets/css/5-authoring.css"),
     include_str!("../assets/css/6-operations.css"),
 );
 
@@ -55,6 +56,8 @@ pub(crate) struct Assets {
     pub(crate) style: Asset,
     pub(crate) script: Asset,
     pub(crate) api_script: Asset,
+    /// Tries forms while they are typed.
+    pub(crate) trying: Asset,
     pub(crate) icon: Asset,
 }
 
@@ -69,6 +72,12 @@ pub(crate) fn all() -> &'static Assets {
             "text/javascript; charset=utf-8",
             include_bytes!("../assets/js/api.js"),
         ),
+        trying: Asset::new(
+            "trying",
+            "js",
+            "text/javascript; charset=utf-8",
+            include_bytes!("../assets/js/trying.js"),
+        ),
         icon: Asset::new("icon", "svg", "image/svg+xml", include_bytes!("../assets/icon.svg")),
     });
     &ALL
@@ -76,8 +85,8 @@ pub(crate) fn all() -> &'static Assets {
 
 /// Answers a file.
 pub(crate) async fn get(Path(name): Path<String>) -> Result<Response, PageError> {
-    let Assets { style, script, api_script, icon } = all();
-    let asset = [style, script, api_script, icon]
+    let Assets { style, script, api_script, trying, icon } = all();
+    let asset = [style, script, api_script, trying, icon]
         .into_iter()
         .find(|asset| asset.name == name)
         .ok_or(PageError::NotFound)?;

@@ -36,7 +36,9 @@ impl From<store::Error> for PageError {
             tracing::warn!("The database did not answer a page: {error}");
             Self::Unavailable
         } else if store::holds_nul(&error) {
-            Self::Bad("A field holds a character that cannot be stored.")
+            Self::Bad(
+                "What was typed holds the character U+0000, which no text can have. Nothing was changed.",
+            )
         } else {
             tracing::error!("The database refused a page's query: {error}");
             Self::Internal

@@ -10,7 +10,16 @@ use crate::app::Settings;
 
 /// The headers that each answer gets where it has none of its own.
 #[derive(Clone)]
-pub(crate) struct SecurityHeaders(Vec<(HeaderName, HeaderValue)>);
+pub(crate) struct SecurityHeaders {
+    all: Vec<(HeaderName, HeaderValue)>,
+    /// The policy of a page that shows a mail.
+    with_mail: Option<HeaderValue>,
+}
+
+/// Marks an answer that shows a mail in a sandboxed frame: the mail may bring its own styles. It can load nothing from elsewhere, so
+/// they can tell nobody anything, and run no script.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnStyles;
 
 impl SecurityHeaders {
     pub(crate) fn new(settings: &Settings) -> Self {
@@ -31,13 +40,15 @@ impl SecurityHeaders {
         if settings.frame_ancestors.is_empty() {
             headers.push(fixed(header::X_FRAME_OPTIONS, "DENY"));
         }
-        if let Ok(policy) = HeaderValue::from_str(&content_policy(settings)) {
+        let policy = content_policy(settings);
+        let with_mail = policy.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'");
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
             headers.push((header::CONTENT_SECURITY_POLICY, policy));
         }
         if settings.is_https() {
             headers.push(fixed(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"));
         }
-        Self(headers)
+        Self { all: headers, with_mail: HeaderValue::from_str(&with_mail).ok() }
     }
 }
 
@@ -64,12 +75,15 @@ fn content_policy(settings: &Settings) -> String {
 
 /// Adds the headers.
 pub(crate) async fn add(
-    axum::extract::State(SecurityHeaders(headers)): axum::extract::State<SecurityHeaders>,
+    axum::extract::State(SecurityHeaders { all, with_mail }): axum::extract::State<SecurityHeaders>,
     request: Request,
     next: Next,
 ) -> Response {
     let mut response = next.run(request).await;
-    for (name, value) in &headers {
+    if let Some(policy) = with_mail.filter(|_| response.extensions().get::<OwnStyles>().is_some()) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    for (name, value) in &all {
         response.headers_mut().entry(name).or_insert_with(|| value.clone());
     }
     response
@@ -109,8 +123,9 @@ mod tests {
         let policy = content_policy(&settings);
         assert!(policy.contains("frame-ancestors https://erp.example https://crm.example;"), "{policy}");
         assert!(policy.contains("frame-src https://erp.example;"), "{policy}");
-        let names =
-            |settings| SecurityHeaders::new(settings).0.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let names = |settings| {
+            SecurityHeaders::new(settings).all.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
         assert!(!names(&settings).contains(&header::X_FRAME_OPTIONS));
         assert!(
             names(&Settings::new("https://herald.example".parse().unwrap()))

@@ -11,7 +11,10 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use herald_jobs::account::Account;
 use herald_jobs::choice_set::ChoiceSet;
+use herald_jobs::event_rule::EventRule;
+use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::message_type::MessageType;
+use herald_jobs::model::Model;
 use herald_producers::bounce::MOST_READ;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -22,7 +25,9 @@ use crate::api::{self, problem};
 use crate::app::App;
 use crate::error::{self, PageError};
 use crate::headers::{self, SecurityHeaders};
-use crate::pages::admin::{self, kept};
+use crate::pages::admin::rules::Rule;
+use crate::pages::admin::watches::Watched;
+use crate::pages::admin::{self, kept, rule_trial, template_preview};
 use crate::{assets, live, pages, trace};
 
 /// How long a request may take until its answer begins; one that brings a file.
@@ -107,6 +112,51 @@ fn routes() -> Vec<Route> {
             get(admin::people::ask).post(admin::people::import).layer(large),
         ),
         route(Administrator, "/admin/users/link/{name}", post(admin::people::link)),
+        route(Administrator, "/admin/templates", get(kept::list::<MessageTemplate>)),
+        route(
+            Administrator,
+            "/admin/templates/new",
+            get(kept::new::<MessageTemplate>).post(kept::add::<MessageTemplate>),
+        ),
+        route(
+            Administrator,
+            "/admin/templates/edit/{name}",
+            get(kept::edit::<MessageTemplate>).post(kept::change::<MessageTemplate>),
+        ),
+        route(
+            Administrator,
+            "/admin/templates/edit/{name}/versions/{version}",
+            get(template_preview::earlier),
+        ),
+        route(Administrator, "/admin/reminders", get(kept::list::<Rule>)),
+        route(Administrator, "/admin/reminders/new", get(kept::new::<Rule>).post(kept::add::<Rule>)),
+        route(
+            Administrator,
+            "/admin/reminders/edit/{name}",
+            get(kept::edit::<Rule>).post(kept::change::<Rule>),
+        ),
+        route(Administrator, "/admin/reminders/do/{name}", post(rule_trial::act)),
+        route(Administrator, "/admin/events", get(kept::list::<EventRule>)),
+        route(Administrator, "/admin/events/new", get(kept::new::<EventRule>).post(kept::add::<EventRule>)),
+        route(
+            Administrator,
+            "/admin/events/edit/{name}",
+            get(kept::edit::<EventRule>).post(kept::change::<EventRule>),
+        ),
+        route(Administrator, "/admin/watches", get(kept::list::<Watched>)),
+        route(Administrator, "/admin/watches/new", get(kept::new::<Watched>).post(kept::add::<Watched>)),
+        route(
+            Administrator,
+            "/admin/watches/edit/{name}",
+            get(kept::edit::<Watched>).post(kept::change::<Watched>),
+        ),
+        route(Administrator, "/admin/models", get(kept::list::<Model>)),
+        route(Administrator, "/admin/models/new", get(kept::new::<Model>).post(kept::add::<Model>)),
+        route(
+            Administrator,
+            "/admin/models/edit/{name}",
+            get(kept::edit::<Model>).post(kept::change::<Model>),
+        ),
         // Herald itself
         route(Administrator, "/admin/registry", get(admin::registry::show)),
         route(

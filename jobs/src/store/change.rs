@@ -53,7 +53,11 @@ pub fn version(value: &impl Serialize) -> String {
 }
 
 impl Expect {
-    pub(super) fn check(&self, current: Option<&impl Serialize>) -> Result<(), ChangeError> {
+    /// Whether what is there is what was expected.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check(&self, current: Option<&impl Serialize>) -> Result<(), ChangeError> {
         match (self, current) {
             (Self::Anything, _) | (Self::Nothing, None) | (Self::Something, Some(_)) => Ok(()),
             (Self::Version(versions), Some(current)) if versions.contains(&version(current)) => Ok(()),

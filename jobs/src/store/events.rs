@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 
+use super::change::{ChangeError, Expect, Saved, lock};
 use crate::event_rule::{EventRule, Happened, On};
 use crate::refusal::Refusal;
 
@@ -29,6 +30,15 @@ pub enum WatchError {
     /// The database cannot be reached.
     #[error("{}", super::complaint(.0))]
     Database(#[from] sqlx::Error),
+}
+
+impl From<WatchError> for ChangeError {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::Refused(refusal) => Self::Refused(refusal),
+            WatchError::Database(error) => Self::Database(error),
+        }
+    }
 }
 
 /// Watches a table, written as in SQL. The same again is the same watch.
@@ -61,14 +71,43 @@ pub async fn unwatch(connection: &mut PgConnection, id: i64) -> Result<bool, Wat
     gone.map_err(refused)
 }
 
+/// Watches a table, and records who wanted that.
+///
+/// # Errors
+/// See [`watch`].
+pub async fn add_watch(pool: &PgPool, table: &str, on: &On, actor: &str) -> Result<i64, WatchError> {
+    let mut transaction = pool.begin().await?;
+    let id = watch(&mut transaction, table, on).await?;
+    super::audit::record(&mut *transaction, actor, "watch", &format!("{table} {on}")).await?;
+    transaction.commit().await?;
+    Ok(id)
+}
+
+/// Watches no more, and records who wanted that. `false`: there is no such watch.
+///
+/// # Errors
+/// See [`unwatch`].
+pub async fn remove_watch(pool: &PgPool, id: i64, actor: &str) -> Result<bool, WatchError> {
+    let mut transaction = pool.begin().await?;
+    let is_gone = unwatch(&mut transaction, id).await?;
+    if is_gone {
+        super::audit::record(&mut *transaction, actor, "watch remove", &id.to_string()).await?;
+    }
+    transaction.commit().await?;
+    Ok(is_gone)
+}
+
 fn refused(error: sqlx::Error) -> WatchError {
     let said = error.as_database_error();
     if said.is_some_and(|said| said.constraint() == Some("event_rule_watch")) {
         return Refusal::new("watch", "is read by rules: remove them first").into();
     }
-    match said.map(|said| (said.code(), said.message())) {
-        Some((Some(code), message)) if code == "22023" || code == "42602" || code == "42601" => {
-            let (field, problem) = message.split_once(": ").unwrap_or(("table", message));
+    // What Postgres says of a name that is none, or of a right that is missing: the table's affair, unless it names another field.
+    let is_ours = |code: &str| matches!(code.get(..2), Some("0A" | "22" | "3F" | "42")) && code != "22021";
+    match said.and_then(|said| Some((said.code()?, said.message()))) {
+        Some((code, message)) if is_ours(&code) => {
+            let named = message.split_once(": ").filter(|(field, _)| matches!(*field, "table" | "on"));
+            let (field, problem) = named.unwrap_or(("table", message));
             Refusal::new(field, problem).into()
         }
         _ => error.into(),
@@ -105,11 +144,21 @@ pub async fn watches(executor: impl PgExecutor<'_>) -> Result<Vec<Watch>, sqlx::
         .collect())
 }
 
-/// Adds a rule, or replaces the one of this code. It must be valid.
+/// Adds a rule, or replaces the one of this code.
 ///
 /// # Errors
-/// There is no such watch.
+/// Names the field that cannot be: there is no such watch, message type or template.
 pub async fn put_rule(connection: &mut PgConnection, rule: &EventRule) -> Result<(), WatchError> {
+    rule.validate()?;
+    if super::message_types::get(&mut *connection, &rule.message_type).await?.is_none() {
+        let problem = format!("there is no message type {}", rule.message_type);
+        return Err(Refusal::new("message_type", problem).into());
+    }
+    if let Some(code) = &rule.template
+        && super::message_templates::get(&mut *connection, code).await?.is_none()
+    {
+        return Err(Refusal::new("template", format!("there is no template {code}")).into());
+    }
     let json = serde_json::to_value(rule).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
     let put = sqlx::query!(
         "insert into herald.event_rule (code, watch_id, rule, enabled) values ($1, $2, $3, $4)
@@ -132,14 +181,81 @@ pub async fn put_rule(connection: &mut PgConnection, rule: &EventRule) -> Result
     }
 }
 
-/// Removes a rule. `false`: there is none of this code.
+/// Saves a rule where what is there is as expected.
+///
+/// # Errors
+/// [`ChangeError`]; nothing has changed then.
+pub async fn save_rule(
+    pool: &PgPool,
+    rule: EventRule,
+    expect: &Expect,
+    actor: &str,
+) -> Result<Saved<EventRule>, ChangeError> {
+    rule.validate()?;
+    let mut transaction = pool.begin().await?;
+    lock(&mut transaction, "event_rule", &rule.code).await?;
+    let current = rule_of(&mut *transaction, &rule.code).await?;
+    expect.check(current.as_ref())?;
+    put_rule(&mut transaction, &rule).await?;
+    super::audit::record(&mut *transaction, actor, "event rule", &rule.code).await?;
+    transaction.commit().await?;
+    Ok(Saved { value: rule, created: current.is_none() })
+}
+
+/// Removes a rule. Answers whether there was one.
+///
+/// # Errors
+/// [`ChangeError`]; nothing has changed then.
+pub async fn remove_rule(
+    pool: &PgPool,
+    code: &str,
+    expect: &Expect,
+    actor: &str,
+) -> Result<bool, ChangeError> {
+    let mut transaction = pool.begin().await?;
+    lock(&mut transaction, "event_rule", code).await?;
+    let Some(current) = rule_of(&mut *transaction, code).await? else { return Ok(false) };
+    expect.check(Some(&current))?;
+    sqlx::query!("delete from herald.event_rule where code = $1", code).execute(&mut *transaction).await?;
+    super::audit::record(&mut *transaction, actor, "event rule remove", code).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// The rule of this code.
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn remove_rule(connection: &mut PgConnection, code: &str) -> Result<bool, sqlx::Error> {
-    let removed =
-        sqlx::query!("delete from herald.event_rule where code = $1", code).execute(connection).await?;
-    Ok(removed.rows_affected() == 1)
+pub async fn rule_of(executor: impl PgExecutor<'_>, code: &str) -> Result<Option<EventRule>, sqlx::Error> {
+    let rule = sqlx::query_scalar!("select rule from herald.event_rule where code = $1", code)
+        .fetch_optional(executor)
+        .await?;
+    rule.map(read_rule).transpose()
+}
+
+/// The rules after the code `after`, by code: at most `limit`.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn list_rules(
+    executor: impl PgExecutor<'_>,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<EventRule>, sqlx::Error> {
+    let rules = sqlx::query_scalar!(
+        "select rule from herald.event_rule where code > $1 order by code limit $2",
+        after,
+        limit
+    )
+    .fetch_all(executor)
+    .await?;
+    rules.into_iter().map(read_rule).collect()
+}
+
+fn read_rule(rule: Value) -> Result<EventRule, sqlx::Error> {
+    let code = rule["code"].as_str().unwrap_or_default().to_owned();
+    serde_json::from_value(rule)
+        .map_err(|error| sqlx::Error::Decode(format!("the event rule {code}: {error}").into()))
 }
 
 /// All rules, by code; with `watch` those that are on and read it.
@@ -147,20 +263,13 @@ pub async fn remove_rule(connection: &mut PgConnection, code: &str) -> Result<bo
 /// # Errors
 /// The database cannot be reached, or a rule is of a later version.
 pub async fn rules(executor: impl PgExecutor<'_>, watch: Option<i64>) -> Result<Vec<EventRule>, sqlx::Error> {
-    let rules = sqlx::query!(
-        "select code, rule from herald.event_rule where $1::int8 is null or (watch_id = $1 and enabled) order by code",
+    let rules = sqlx::query_scalar!(
+        "select rule from herald.event_rule where $1::int8 is null or (watch_id = $1 and enabled) order by code",
         watch
     )
     .fetch_all(executor)
     .await?;
-    rules
-        .into_iter()
-        .map(|row| {
-            let unreadable =
-                |error| sqlx::Error::Decode(format!("the event rule {}: {error}", row.code).into());
-            serde_json::from_value(row.rule).map_err(unreadable)
-        })
-        .collect()
+    rules.into_iter().map(read_rule).collect()
 }
 
 /// An event that waits, or one that was handled.

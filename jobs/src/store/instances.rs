@@ -200,7 +200,7 @@ fn read(text: Option<&str>) -> Loaded {
 }
 
 /// Whether the statement itself ran out of time or of what the server lets it have.
-fn is_its_own(error: &sqlx::Error) -> bool {
+pub(super) fn is_its_own(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
     code.is_some_and(|code| code == "57014" || code.starts_with("53"))
 }

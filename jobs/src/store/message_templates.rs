@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, PgPool};
 
+use super::change::{ChangeError, Expect};
 use crate::message_template::MessageTemplate;
 
 /// The template in force.
@@ -52,6 +53,31 @@ pub async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<MessageTemplate>, 
          from herald.message_template t
          where not retired and version = (select max(version) from herald.message_template where code = t.code)
          order by code"
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Templates in force with `part` in their code, after the code `after`, by code: at most `limit`.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn list(
+    executor: impl PgExecutor<'_>,
+    part: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<MessageTemplate>, sqlx::Error> {
+    sqlx::query_as!(
+        MessageTemplate,
+        "select code, version, model, syntax, subject, message_text, external_message, external_html
+         from herald.message_template t
+         where not retired and version = (select max(version) from herald.message_template where code = t.code)
+           and code > $2 and position(upper($1) in code) > 0
+         order by code limit $3",
+        part,
+        after,
+        limit
     )
     .fetch_all(executor)
     .await
@@ -151,24 +177,28 @@ pub async fn put(pool: &PgPool, templates: &[MessageTemplate], actor: &str) -> R
 /// Takes a template out of use: what names it is refused from now on. Its versions stay. Answers whether there was one.
 ///
 /// # Errors
-/// The database cannot be reached.
-pub async fn retire(pool: &PgPool, code: &str, actor: &str) -> Result<bool, sqlx::Error> {
+/// [`ChangeError`]; nothing has changed then.
+pub async fn retire(pool: &PgPool, code: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
     let mut transaction = pool.begin().await?;
+    let Some(current) = get(&mut *transaction, code).await? else { return Ok(false) };
+    expect.check(Some(&current))?;
     let retired = sqlx::query!(
         "insert into herald.message_template (code, version, syntax, message_text, retired, saved_by)
-         select code, version + 1, syntax, message_text, true, $2 from herald.message_template t
-         where code = $1 and not retired and version = (select max(version) from herald.message_template where code = t.code)
-         on conflict do nothing",
+         values ($1, $2 + 1, $3, $4, true, $5) on conflict do nothing",
         code,
+        current.version,
+        current.syntax.as_str(),
+        current.message_text,
         actor
     )
     .execute(&mut *transaction)
     .await?;
-    if retired.rows_affected() == 1 {
-        super::audit::record(&mut *transaction, actor, "template remove", code).await?;
+    if retired.rows_affected() == 0 {
+        return Err(ChangeError::Unexpected("it was changed after it was read"));
     }
+    super::audit::record(&mut *transaction, actor, "template remove", code).await?;
     transaction.commit().await?;
-    Ok(retired.rows_affected() == 1)
+    Ok(true)
 }
 
 /// A message whose texts could not be made: it holds its type's fallback text.

@@ -49,6 +49,8 @@ pub mod registry;
 pub mod reminder_log;
 #[cfg(feature = "render")]
 pub mod reminders;
+#[cfg(feature = "render")]
+pub mod samples;
 pub mod send_grants;
 pub mod sent;
 pub mod sms_reports;
@@ -95,7 +97,9 @@ pub fn pool(url: &str, name: &str, size: u32) -> Result<PgPool, sqlx::Error> {
 
 /// Whether a value holds U+0000, which Postgres keeps in no text.
 pub fn holds_nul(error: &Error) -> bool {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("22021")
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    // The second is what jsonb says of it.
+    matches!(code.as_deref(), Some("22021" | "22P05"))
 }
 
 /// What the database said, for people.

@@ -1,8 +1,9 @@
 //! Registered models.
 
 use serde_json::Value;
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Transaction};
 
+use super::change::{ChangeError, Expect, Saved, lock};
 use super::grants::{grant, revoke};
 use crate::model::{Model, NamedRelation};
 use crate::refusal::Refusal;
@@ -57,6 +58,26 @@ pub async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<(Model, (String, S
     rows.into_iter().map(ModelRow::read).collect()
 }
 
+/// The models after the name `after`, by name: at most `limit`.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn list(executor: impl PgExecutor<'_>, after: &str, limit: i64) -> Result<Vec<Model>, sqlx::Error> {
+    let models = all(executor).await?.into_iter().map(|(model, _)| model);
+    Ok(models
+        .filter(|model| model.name.as_str() > after)
+        .take(usize::try_from(limit).unwrap_or_default())
+        .collect())
+}
+
+/// The model of this name.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn get(executor: impl PgExecutor<'_>, name: &str) -> Result<Option<Model>, sqlx::Error> {
+    Ok(all(executor).await?.into_iter().map(|(model, _)| model).find(|model| model.name == name))
+}
+
 /// Whether this user may become `herald_reader`; `None`: there is no such role.
 ///
 /// # Errors
@@ -81,15 +102,54 @@ pub enum RegisterError {
     Database(#[from] sqlx::Error),
 }
 
+impl From<RegisterError> for ChangeError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Refused(refusal) => Self::Refused(refusal),
+            RegisterError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 /// Registers a model, or changes the one of this name: lets `herald_reader` read its columns, the hidden ones excepted. Answers the
 /// model with its table's full name.
 ///
 /// # Errors
 /// [`RegisterError`]; nothing has changed then.
 pub async fn register(pool: &PgPool, model: &Model, actor: &str) -> Result<Model, RegisterError> {
+    let mut transaction = pool.begin().await?;
+    let model = register_in(&mut transaction, model, actor).await?;
+    transaction.commit().await?;
+    Ok(model)
+}
+
+/// The same, where what is there is as expected.
+///
+/// # Errors
+/// [`ChangeError`]; nothing has changed then.
+pub async fn save(
+    pool: &PgPool,
+    model: &Model,
+    expect: &Expect,
+    actor: &str,
+) -> Result<Saved<Model>, ChangeError> {
     model.validate()?;
     let mut transaction = pool.begin().await?;
-    let found = find_table(&mut transaction, &model.table).await?;
+    lock(&mut transaction, "model", &model.name).await?;
+    let current = get(&mut *transaction, &model.name).await?;
+    expect.check(current.as_ref())?;
+    let value = register_in(&mut transaction, model, actor).await?;
+    transaction.commit().await?;
+    Ok(Saved { value, created: current.is_none() })
+}
+
+async fn register_in(
+    transaction: &mut Transaction<'_, Postgres>,
+    model: &Model,
+    actor: &str,
+) -> Result<Model, RegisterError> {
+    model.validate()?;
+    let found = find_table(transaction, &model.table).await?;
     let mut model =
         Model { table: format!("{}.{}", quoted(&found.schema), quoted(&found.name)), ..model.clone() };
     if found.schema == "herald" {
@@ -110,7 +170,7 @@ pub async fn register(pool: &PgPool, model: &Model, actor: &str) -> Result<Model
         let target = if relation.model == model.name {
             Some((found.columns.clone(), model.hidden.clone()))
         } else {
-            target_columns(&mut transaction, &relation.model).await?
+            target_columns(transaction, &relation.model).await?
         };
         let field = |part: &str| format!("relations/{position}/{part}");
         let Some((columns, hidden)) = target else {
@@ -127,16 +187,16 @@ pub async fn register(pool: &PgPool, model: &Model, actor: &str) -> Result<Model
             return Err(Refusal::new(field("references"), problem).into());
         }
     }
-    check_key(&mut transaction, &model).await?;
-    grant(&mut transaction, (&found.schema, &found.columns), &model).await?;
+    check_key(transaction, &model).await?;
+    grant(transaction, (&found.schema, &found.columns), &model).await?;
     let earlier =
         sqlx::query!("select table_schema, table_name from herald.model where name = $1", model.name)
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut **transaction)
             .await?;
     if let Some(earlier) =
         earlier.filter(|it| (&it.table_schema, &it.table_name) != (&found.schema, &found.name))
     {
-        revoke(&mut transaction, &earlier.table_schema, &earlier.table_name).await?;
+        revoke(transaction, &earlier.table_schema, &earlier.table_name).await?;
     }
     let relations = serde_json::to_value(&model.relations).unwrap_or_default();
     let put = sqlx::query!(
@@ -152,7 +212,7 @@ pub async fn register(pool: &PgPool, model: &Model, actor: &str) -> Result<Model
         &model.hidden,
         relations
     )
-    .execute(&mut *transaction)
+    .execute(&mut **transaction)
     .await;
     put.map_err(|error| match error.as_database_error().and_then(|error| error.constraint()) {
         Some("model_table_schema_table_name_key") => {
@@ -160,17 +220,19 @@ pub async fn register(pool: &PgPool, model: &Model, actor: &str) -> Result<Model
         }
         _ => RegisterError::from(error),
     })?;
-    super::audit::record(&mut *transaction, actor, "model add", &model.name).await?;
-    transaction.commit().await?;
+    super::audit::record(&mut **transaction, actor, "model add", &model.name).await?;
     Ok(model)
 }
 
 /// Forgets a model, and takes back what `herald_reader` may read of its table. Answers whether there was one.
 ///
 /// # Errors
-/// The database cannot be reached; or, as a refusal, a template or a relation of another model needs it.
-pub async fn remove(pool: &PgPool, name: &str, actor: &str) -> Result<bool, RegisterError> {
+/// [`ChangeError`]; as a refusal of its name where a template, a rule or a relation of another model needs it. Nothing has changed then.
+pub async fn remove(pool: &PgPool, name: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
     let mut transaction = pool.begin().await?;
+    lock(&mut transaction, "model", name).await?;
+    let Some(current) = get(&mut *transaction, name).await? else { return Ok(false) };
+    expect.check(Some(&current))?;
     let user = sqlx::query_scalar!(
         r#"select 'template ' || t.code as "user!" from herald.message_template t
            where t.model = $1 and t.version = (select max(version) from herald.message_template where code = t.code)

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use herald_jobs::model::{Model, Table};
 use herald_jobs::store;
+use herald_jobs::store::change::Expect;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -86,6 +87,6 @@ pub(crate) async fn remove(
     Extension(Caller(token)): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let removed = store::models::remove(&app.pool, &name, &actor(&token)).await?;
+    let removed = store::models::remove(&app.pool, &name, &Expect::Anything, &actor(&token)).await?;
     if removed { Ok(StatusCode::NO_CONTENT) } else { Err(problem::not_found()) }
 }

@@ -21,6 +21,11 @@ pub(crate) enum Place {
     Types,
     Choices,
     Users,
+    Templates,
+    Reminders,
+    EventRules,
+    Watches,
+    Models,
     // Herald itself
     Registry,
     Schedule,
@@ -59,6 +64,11 @@ impl Shell {
             Place::Types => place == "types",
             Place::Choices => place == "choices",
             Place::Users => place == "users",
+            Place::Templates => place == "templates",
+            Place::Reminders => place == "reminders",
+            Place::EventRules => place == "events",
+            Place::Watches => place == "watches",
+            Place::Models => place == "models",
             Place::Registry => place == "registry",
             Place::Schedule => place == "schedule",
             Place::Tokens => place == "tokens",
@@ -104,6 +114,11 @@ pub(super) async fn shell(
         | Place::Types
         | Place::Choices
         | Place::Users
+        | Place::Templates
+        | Place::Reminders
+        | Place::EventRules
+        | Place::Watches
+        | Place::Models
         | Place::Registry
         | Place::Schedule
         | Place::Tokens

@@ -1,5 +1,8 @@
 //! What the pages of the administration say.
 
+use super::authoring::Authoring;
+use super::rules::Rules;
+
 /// All of it, in one language. Labels are paired with a hint where one is needed; an empty hint is not shown.
 pub(crate) struct Administration {
     pub(crate) title: &'static str,
@@ -16,6 +19,11 @@ pub(crate) struct Administration {
     pub(crate) inactive: &'static str,
     pub(crate) none_yet: &'static str,
     pub(crate) not_a_number: &'static str,
+    /// Which line of a field it is about, and what.
+    pub(crate) on_line: fn(usize, &str) -> String,
+    /// Templates and models.
+    pub(crate) authoring: &'static Authoring,
+    pub(crate) rules: &'static Rules,
 
     pub(crate) message_types: &'static str,
     pub(crate) new_message_type: &'static str,
@@ -70,6 +78,9 @@ pub(super) static ENGLISH: Administration = Administration {
     inactive: "inactive",
     none_yet: "There is none yet.",
     not_a_number: "must be a whole number",
+    on_line: |line, problem| format!("line {line}: {problem}"),
+    authoring: &super::authoring::ENGLISH,
+    rules: &super::rules::ENGLISH,
 
     message_types: "Message types",
     new_message_type: "New message type",
@@ -104,6 +115,8 @@ pub(super) static ENGLISH: Administration = Administration {
         "callback" => "when the program behind it reports back",
         "retry_once" => "is sent once more, then held",
         "hold" => "is held for an operator",
+        "token" => "#field#",
+        "handlebars" => "{{field}} (Handlebars)",
         "normal" => "Normal",
         "bulk" => "Bulk",
         other => other,

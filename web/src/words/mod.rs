@@ -1,8 +1,10 @@
 //! What pages say: one catalogue for each language. A sentence that a catalogue lacks does not compile.
 
 mod administration;
+mod authoring;
 mod english;
 mod operations;
+mod rules;
 
 use chrono::DateTime;
 use chrono_tz::Tz;

@@ -3,11 +3,13 @@
 use herald_jobs::choice_set::{Choice, ChoiceSet};
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
-use herald_jobs::store::{self, PgPool, choice_sets};
+use herald_jobs::store::{self, choice_sets};
 
 use super::fields::{Field, Kind};
-use super::kept::{Kept, ONE_MORE};
+use super::kept::{Kept, Offered};
+use super::list::{Asked, ONE_MORE};
 use crate::access::form::Fields;
+use crate::app::App;
 use crate::pages::shell::Place;
 use crate::words::Administration;
 
@@ -36,7 +38,7 @@ impl Kept for ChoiceSet {
         (!self.standard).then_some(words.delete)
     }
 
-    fn fields(&self, words: &Administration, _: &[String]) -> Vec<Field> {
+    fn fields(&self, words: &Administration, _: &Offered) -> Vec<Field> {
         let code = if self.code.is_empty() { Kind::Line } else { Kind::Fixed };
         vec![
             Field::new("code", words.code, code).holding(&self.code),
@@ -54,20 +56,20 @@ impl Kept for ChoiceSet {
         })
     }
 
-    async fn list(pool: &PgPool, after: &str) -> Result<Vec<Self>, store::Error> {
-        choice_sets::list(pool, after, ONE_MORE).await
+    async fn list(app: &App, asked: &Asked) -> Result<Vec<Self>, store::Error> {
+        choice_sets::list(&app.pool, &asked.after, ONE_MORE).await
     }
 
-    async fn get(pool: &PgPool, name: &str) -> Result<Option<Self>, store::Error> {
-        choice_sets::get(pool, name).await
+    async fn get(app: &App, name: &str) -> Result<Option<Self>, store::Error> {
+        choice_sets::get(&app.pool, name).await
     }
 
-    async fn save(self, pool: &PgPool, expect: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
-        choice_sets::save(pool, self, expect, actor).await
+    async fn save(self, app: &App, expect: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
+        choice_sets::save(&app.pool, self, expect, actor).await
     }
 
-    async fn remove(pool: &PgPool, name: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
-        choice_sets::remove(pool, name, expect, actor).await
+    async fn remove(app: &App, name: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
+        choice_sets::remove(&app.pool, name, expect, actor).await
     }
 }
 

@@ -1,6 +1,9 @@
 //! The fields of a form, and what was typed into them.
 
+use herald_jobs::send::Syntax;
+
 use crate::access::form::Fields;
+use crate::words::Administration;
 
 /// One field.
 pub(crate) struct Field {
@@ -19,6 +22,10 @@ pub(crate) enum Kind {
     Line,
     Number,
     Lines,
+    /// Many lines of a text that somebody composes.
+    Source,
+    /// A line, with suggestions that stand beside the form.
+    Suggested,
     /// One of these: value and label.
     One(Vec<(String, String)>),
     /// Ticked: `on`.
@@ -52,6 +59,30 @@ impl Field {
         let problem = self.problem.is_some().then(|| format!("problem-{}", self.name));
         hint.into_iter().chain(problem).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// What was typed into a field of several lines, as it is kept; `None`: nothing but blanks.
+pub(super) fn composed(fields: &Fields, name: &str) -> Option<String> {
+    let text = fields.get(name).replace("\r\n", "\n");
+    Some(text).filter(|text| !text.trim().is_empty())
+}
+
+/// What was typed, one entry a line.
+pub(super) fn lines(fields: &Fields, name: &str) -> Vec<String> {
+    let lines = fields.get(name).lines().map(str::trim);
+    lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// A choice between codes, with a first one that stands for none where that may be.
+pub(super) fn one_of(none: Option<&str>, codes: &[String]) -> Kind {
+    let none = none.map(|label| (String::new(), label.to_owned()));
+    Kind::One(none.into_iter().chain(codes.iter().map(|code| (code.clone(), code.clone()))).collect())
+}
+
+/// How texts are written.
+pub(super) fn syntaxes(words: &Administration) -> Kind {
+    let named = |it: &Syntax| (it.as_str().to_owned(), (words.named)(it.as_str()).to_owned());
+    Kind::One(Syntax::ALL.iter().map(named).collect())
 }
 
 /// What was typed, without blanks around it; `None`: nothing.

@@ -5,11 +5,13 @@ use herald_jobs::message_type::{
 };
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
-use herald_jobs::store::{self, PgPool, message_types};
+use herald_jobs::store::{self, message_types};
 
 use super::fields::{Field, Kind, typed};
-use super::kept::{Kept, ONE_MORE};
+use super::kept::{Kept, MOST_OFFERED, Offered};
+use super::list::{Asked, ONE_MORE};
 use crate::access::form::Fields;
+use crate::app::App;
 use crate::pages::shell::Place;
 use crate::words::Administration;
 
@@ -50,7 +52,7 @@ impl Kept for MessageType {
         (!self.standard).then_some(words.delete)
     }
 
-    fn fields(&self, words: &Administration, choices: &[String]) -> Vec<Field> {
+    fn fields(&self, words: &Administration, offered: &Offered) -> Vec<Field> {
         let named = |name: &'static str| (name.to_owned(), (words.named)(name).to_owned());
         macro_rules! one_of {
             ($set:ty) => {
@@ -58,7 +60,7 @@ impl Kept for MessageType {
             };
         }
         let sets = std::iter::once((String::new(), words.free_text.to_owned()))
-            .chain(choices.iter().map(|code| (code.clone(), code.clone())));
+            .chain(offered.choice_sets.iter().map(|code| (code.clone(), code.clone())));
         let number = |number: Option<i32>| number.map(|number| number.to_string()).unwrap_or_default();
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let code = if self.code.is_empty() { Kind::Line } else { Kind::Fixed };
@@ -114,19 +116,24 @@ impl Kept for MessageType {
         })
     }
 
-    async fn list(pool: &PgPool, after: &str) -> Result<Vec<Self>, store::Error> {
-        message_types::list(pool, after, ONE_MORE).await
+    async fn offered(app: &App) -> Result<Offered, store::Error> {
+        let sets = store::choice_sets::list(&app.pool, "", MOST_OFFERED).await?;
+        Ok(Offered { choice_sets: sets.into_iter().map(|set| set.code).collect(), ..Offered::default() })
     }
 
-    async fn get(pool: &PgPool, name: &str) -> Result<Option<Self>, store::Error> {
-        message_types::get(pool, name).await
+    async fn list(app: &App, asked: &Asked) -> Result<Vec<Self>, store::Error> {
+        message_types::list(&app.pool, &asked.after, ONE_MORE).await
     }
 
-    async fn save(self, pool: &PgPool, expect: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
-        message_types::save(pool, self, expect, actor).await
+    async fn get(app: &App, name: &str) -> Result<Option<Self>, store::Error> {
+        message_types::get(&app.pool, name).await
     }
 
-    async fn remove(pool: &PgPool, name: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
-        message_types::remove(pool, name, expect, actor).await
+    async fn save(self, app: &App, expect: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
+        message_types::save(&app.pool, self, expect, actor).await
+    }
+
+    async fn remove(app: &App, name: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
+        message_types::remove(&app.pool, name, expect, actor).await
     }
 }

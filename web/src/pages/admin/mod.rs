@@ -2,11 +2,22 @@
 
 pub(crate) mod audit;
 mod choice_sets;
+mod conditions;
+mod event_rules;
 mod fields;
+mod form;
 pub(crate) mod kept;
+mod list;
 mod message_types;
 pub(crate) mod people;
 pub(crate) mod registry;
 pub(crate) mod schedule;
 pub(crate) mod tokens;
+mod models;
+mod readable;
+pub(crate) mod rule_trial;
+pub(crate) mod rules;
+pub(crate) mod template_preview;
+mod templates;
 mod users;
+pub(crate) mod watches;

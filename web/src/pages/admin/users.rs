@@ -4,14 +4,16 @@ use askama::Template;
 use herald_jobs::account::Account;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
-use herald_jobs::store::{self, PgPool, accounts};
+use herald_jobs::store::{self, accounts};
 
 use url::form_urlencoded::byte_serialize;
 
 use super::fields::{Field, Kind, typed};
-use super::kept::{Kept, ONE_MORE};
+use super::kept::{Aside, Beside, Kept, Offered};
+use super::list::{Asked, ONE_MORE};
 use crate::access::form::{self, Fields};
-use crate::access::session::Login;
+use crate::app::App;
+use crate::error::PageError;
 use crate::pages::shell::Place;
 use crate::words::{Administration, Operations, Words};
 
@@ -61,7 +63,7 @@ impl Kept for Account {
         self.active.then_some(words.deactivate)
     }
 
-    fn fields(&self, words: &Administration, _: &[String]) -> Vec<Field> {
+    fn fields(&self, words: &Administration, _: &Offered) -> Vec<Field> {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let tick = |ticked: bool| if ticked { "on" } else { "" };
         let has = |role: &str| self.roles.iter().any(|has| has == role);
@@ -100,34 +102,37 @@ impl Kept for Account {
         Some(("import", words.operations.import))
     }
 
-    fn beside(&self, login: &Login) -> Result<String, askama::Error> {
+    async fn beside(&self, beside: &Beside<'_>) -> Result<Aside, PageError> {
+        if self.username.is_empty() {
+            return Ok(Aside::default());
+        }
         let link = LogInLink {
-            words: login.words.operations,
+            words: beside.login.words.operations,
             active: self.active,
             path: byte_serialize(self.username.as_bytes()).collect::<String>().replace('+', "%20"),
-            form_token: form::mask(&login.form_token),
+            form_token: form::mask(&beside.login.form_token),
         };
-        link.render()
+        Ok(Aside { html: link.render()?, ..Aside::default() })
     }
 
-    async fn search(pool: &PgPool, words: &str, after: &str) -> Result<Vec<Self>, store::Error> {
-        accounts::search(pool, words, after, ONE_MORE).await
+    async fn list(app: &App, asked: &Asked) -> Result<Vec<Self>, store::Error> {
+        if asked.q.is_empty() {
+            accounts::list(&app.pool, &asked.after, ONE_MORE).await
+        } else {
+            accounts::search(&app.pool, &asked.q, &asked.after, ONE_MORE).await
+        }
     }
 
-    async fn list(pool: &PgPool, after: &str) -> Result<Vec<Self>, store::Error> {
-        accounts::list(pool, after, ONE_MORE).await
+    async fn get(app: &App, name: &str) -> Result<Option<Self>, store::Error> {
+        accounts::get(&app.pool, &name.to_lowercase()).await
     }
 
-    async fn get(pool: &PgPool, name: &str) -> Result<Option<Self>, store::Error> {
-        accounts::get(pool, &name.to_lowercase()).await
+    async fn save(self, app: &App, expect: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
+        accounts::save(&app.pool, self, expect, actor).await
     }
 
-    async fn save(self, pool: &PgPool, expect: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
-        accounts::save(pool, self, expect, actor).await
-    }
-
-    async fn remove(pool: &PgPool, name: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
-        accounts::deactivate(pool, name, expect, actor).await
+    async fn remove(app: &App, name: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
+        accounts::deactivate(&app.pool, name, expect, actor).await
     }
 }
 

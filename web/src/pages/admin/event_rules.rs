@@ -1,0 +1,185 @@
+//! Event rules: which event becomes which message.
+
+use askama::Template;
+use herald_jobs::event_rule::{EventRule, Plan, Surroundings, plan};
+use herald_jobs::message_type::MessageType;
+use herald_jobs::refusal::Refusal;
+use herald_jobs::send::{NewMessage, Syntax};
+use herald_jobs::store::change::{ChangeError, Expect, Saved};
+use herald_jobs::store::{self, events, message_templates, message_types};
+
+use super::fields::{Field, Kind, composed, lines, one_of, syntaxes, typed};
+use super::kept::{Aside, Beside, Kept, MOST_OFFERED, Offered};
+use super::list::{Asked, ONE_MORE};
+use crate::access::form::Fields;
+use crate::app::App;
+use crate::error::PageError;
+use crate::pages::shell::Place;
+use crate::pages::when::{When, when};
+use crate::words::{Administration, Words};
+
+/// On how many events a rule is tried.
+const TRIED: i64 = 20;
+
+impl Kept for EventRule {
+    const PATH: &'static str = "events";
+    const PLACE: Place = Place::EventRules;
+
+    fn titles(words: &Administration) -> (&'static str, &'static str) {
+        (words.rules.event_rules, words.rules.new_event_rule)
+    }
+
+    fn columns(words: &Administration) -> Vec<&'static str> {
+        let said = words.rules;
+        vec![words.code.0, said.watch.0, said.when.0, said.message_type.0, said.state]
+    }
+
+    fn cells(&self, words: &Administration) -> Vec<String> {
+        let state = if self.enabled { words.rules.fires } else { words.rules.disabled };
+        vec![
+            self.code.clone(),
+            self.watch.to_string(),
+            self.condition.clone().unwrap_or_default(),
+            self.message_type.clone(),
+            state.to_owned(),
+        ]
+    }
+
+    fn name(&self) -> &str {
+        &self.code
+    }
+
+    fn removal(&self, words: &Administration) -> Option<&'static str> {
+        Some(words.delete)
+    }
+
+    fn trial(words: &Administration) -> Option<&'static str> {
+        Some(words.rules.dry_run)
+    }
+
+    fn fields(&self, words: &Administration, offered: &Offered) -> Vec<Field> {
+        let (said, is_new) = (words.rules, self.code.is_empty());
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let kind = if is_new { MessageType::default().code } else { self.message_type.clone() };
+        let on = self.enabled || is_new;
+        vec![
+            Field::new("code", words.code, if is_new { Kind::Line } else { Kind::Fixed }).holding(&self.code),
+            Field::new("watch", said.watch, Kind::One(offered.watches.clone()))
+                .holding(self.watch.to_string()),
+            Field::new("condition", said.when, Kind::Source).holding(text(&self.condition)),
+            Field::new("message_type", said.message_type, one_of(Some(said.choose), &offered.message_types))
+                .holding(kind),
+            Field::new("template", said.event_template, one_of(Some(said.own_texts), &offered.templates))
+                .holding(text(&self.template)),
+            Field::new("subject", said.event_subject, Kind::Line).holding(text(&self.subject)),
+            Field::new("message_text", said.event_text, Kind::Source).holding(text(&self.message_text)),
+            Field::new("syntax", words.authoring.syntax, syntaxes(words)).holding(self.syntax.as_str()),
+            Field::new("recipient", said.named_recipient, Kind::Line).holding(text(&self.recipient)),
+            Field::new("recipient_path", said.recipient_path, Kind::Line).holding(text(&self.recipient_path)),
+            Field::new("contacts", said.event_contacts, Kind::Lines).holding(self.contacts.join("\n")),
+            Field::new("sender", said.sender, Kind::Line).holding(text(&self.sender)),
+            Field::new("enabled", said.enabled, Kind::Tick).holding(if on { "on" } else { "" }),
+        ]
+    }
+
+    fn read(fields: &Fields, words: &Administration) -> Result<Self, Refusal> {
+        let text = |name: &str| fields.get(name).trim().to_owned();
+        let syntax: Result<Syntax, String> = text("syntax").parse();
+        let one_line = |text: String| text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        Ok(Self {
+            code: text("code"),
+            watch: text("watch").parse().map_err(|_| Refusal::new("watch", words.rules.no_watch))?,
+            condition: typed(fields, "condition").map(one_line),
+            message_type: text("message_type"),
+            template: typed(fields, "template"),
+            message_text: composed(fields, "message_text"),
+            subject: typed(fields, "subject"),
+            syntax: syntax.map_err(|problem| Refusal::new("syntax", problem))?,
+            recipient: typed(fields, "recipient"),
+            recipient_path: typed(fields, "recipient_path"),
+            contacts: lines(fields, "contacts"),
+            sender: typed(fields, "sender"),
+            enabled: fields.get("enabled") == "on",
+        })
+    }
+
+    async fn offered(app: &App) -> Result<Offered, store::Error> {
+        let watches = events::watches(&app.pool).await?.into_iter();
+        let kinds = message_types::list(&app.pool, "", MOST_OFFERED).await?;
+        let templates = message_templates::list(&app.pool, "", "", MOST_OFFERED).await?;
+        let shown = |it: events::Watch| {
+            (it.id.to_string(), format!("{}: {}.{} {}", it.id, it.table.0, it.table.1, it.on))
+        };
+        Ok(Offered {
+            watches: watches.map(shown).collect(),
+            message_types: kinds.into_iter().map(|kind| kind.code).collect(),
+            templates: templates.into_iter().map(|template| template.code).collect(),
+            ..Offered::default()
+        })
+    }
+
+    async fn beside(&self, beside: &Beside<'_>) -> Result<Aside, PageError> {
+        let &Beside { app, login, typed, tried } = beside;
+        let (mut found, mut refused) = (None, None);
+        if let Some(fields) = typed.filter(|_| tried) {
+            let read = Self::read(fields, login.words.administration);
+            match read.and_then(|rule| rule.validate().map(|()| rule)) {
+                Ok(rule) => found = Some(of(beside, &rule).await?),
+                Err(refusal) => refused = Some(refusal),
+            }
+        }
+        let watches = events::watches(&app.pool).await?;
+        let html = Shown { words: login.words, found, watches }.render()?;
+        Ok(Aside { html, refused, has_mail: false })
+    }
+
+    async fn list(app: &App, asked: &Asked) -> Result<Vec<Self>, store::Error> {
+        events::list_rules(&app.pool, &asked.after, ONE_MORE).await
+    }
+
+    async fn get(app: &App, name: &str) -> Result<Option<Self>, store::Error> {
+        events::rule_of(&app.pool, name).await
+    }
+
+    async fn save(self, app: &App, expect: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
+        events::save_rule(&app.pool, self, expect, actor).await
+    }
+
+    async fn remove(app: &App, name: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
+        events::remove_rule(&app.pool, name, expect, actor).await
+    }
+}
+
+#[derive(Template)]
+#[template(path = "admin/event_rule.html")]
+struct Shown {
+    words: &'static Words,
+    found: Option<Vec<Tried>>,
+    watches: Vec<events::Watch>,
+}
+
+/// An event, and what the rule makes of it.
+struct Tried {
+    id: i64,
+    when: When,
+    /// The messages; or why there is none.
+    made: Result<Vec<NewMessage>, String>,
+}
+
+/// What a rule would have made of the last events of its watch. Nothing is sent.
+async fn of(beside: &Beside<'_>, rule: &EventRule) -> Result<Vec<Tried>, PageError> {
+    let &Beside { app, login, .. } = beside;
+    let (now, words) = (app.clock.now(), login.words.administration.rules);
+    let catalogue = app.authoring.catalogue().await?;
+    let around = Surroundings { pool: &app.pool, reader: app.authoring.reader(), catalogue: &catalogue };
+    let mut tried = Vec::new();
+    for event in events::last(&app.pool, Some(rule.watch), TRIED).await? {
+        let made = match plan(rule, &event.happened, &around).await? {
+            Plan::Send(messages) => Ok(messages),
+            Plan::Not => Err(words.does_not_hold.to_owned()),
+            Plan::Cannot(problem) => Err(problem),
+        };
+        tried.push(Tried { id: event.happened.id, when: when(login, event.at, now), made });
+    }
+    Ok(tried)
+}

@@ -1,0 +1,125 @@
+//! Watched tables. A watch is added and removed; it is not changed.
+
+use askama::Template;
+use herald_jobs::event_rule::On;
+use herald_jobs::refusal::Refusal;
+use herald_jobs::store::change::{ChangeError, Expect, Saved};
+use herald_jobs::store::{self, events};
+use serde::Serialize;
+
+use super::fields::{Field, Kind};
+use super::kept::{Aside, Beside, Kept, Offered};
+use super::list::Asked;
+use crate::access::form::Fields;
+use crate::app::App;
+use crate::error::PageError;
+use crate::pages::shell::Place;
+use crate::pages::when::{When, when};
+use crate::words::{Administration, Words};
+
+/// How many events are shown.
+const SHOWN: i64 = 50;
+
+/// A watch as pages show it.
+#[derive(Default, Serialize)]
+pub(crate) struct Watched {
+    id: String,
+    table: String,
+    on: String,
+    #[serde(skip)]
+    has_trigger: bool,
+}
+
+impl From<events::Watch> for Watched {
+    fn from(watch: events::Watch) -> Self {
+        let events::Watch { id, table: (schema, name), on, has_trigger } = watch;
+        Self { id: id.to_string(), table: format!("{schema}.{name}"), on, has_trigger }
+    }
+}
+
+impl Kept for Watched {
+    const PATH: &'static str = "watches";
+    const PLACE: Place = Place::Watches;
+    const CHANGES: bool = false;
+
+    fn titles(words: &Administration) -> (&'static str, &'static str) {
+        (words.rules.watches, words.rules.new_watch)
+    }
+
+    fn columns(words: &Administration) -> Vec<&'static str> {
+        let said = words.rules;
+        vec![said.watch_number.0, said.watched_table.0, said.watched_change.0, said.trigger]
+    }
+
+    fn cells(&self, words: &Administration) -> Vec<String> {
+        let trigger = if self.has_trigger { words.rules.has_trigger } else { words.rules.no_trigger };
+        vec![self.id.clone(), self.table.clone(), self.on.clone(), trigger.to_owned()]
+    }
+
+    fn name(&self) -> &str {
+        &self.id
+    }
+
+    fn removal(&self, words: &Administration) -> Option<&'static str> {
+        Some(words.rules.watch_no_more)
+    }
+
+    fn fields(&self, words: &Administration, _: &Offered) -> Vec<Field> {
+        let (said, kind) = (words.rules, || if self.id.is_empty() { Kind::Line } else { Kind::Fixed });
+        vec![
+            Field::new("table", said.watched_table, kind()).holding(&self.table),
+            Field::new("on", said.watched_change, kind()).holding(&self.on),
+        ]
+    }
+
+    fn read(fields: &Fields, _: &Administration) -> Result<Self, Refusal> {
+        let text = |name: &str| fields.get(name).trim().to_owned();
+        Ok(Self { table: text("table"), on: text("on"), ..Self::default() })
+    }
+
+    async fn beside(&self, beside: &Beside<'_>) -> Result<Aside, PageError> {
+        let &Beside { app, login, .. } = beside;
+        let Ok(id) = self.id.parse() else { return Ok(Aside::default()) };
+        let now = app.clock.now();
+        let events = events::last(&app.pool, Some(id), SHOWN).await?.into_iter();
+        let events =
+            events.map(|event| (event.happened.id, when(login, event.at, now), event.result)).collect();
+        let html = Shown { words: login.words, events }.render()?;
+        Ok(Aside { html, ..Aside::default() })
+    }
+
+    async fn list(app: &App, asked: &Asked) -> Result<Vec<Self>, store::Error> {
+        let after = asked.after.parse().unwrap_or(0);
+        let watches = events::watches(&app.pool).await?.into_iter();
+        Ok(watches.filter(|watch| watch.id > after).map(Self::from).collect())
+    }
+
+    async fn get(app: &App, name: &str) -> Result<Option<Self>, store::Error> {
+        let watches = events::watches(&app.pool).await?;
+        Ok(watches.into_iter().map(Self::from).find(|watch| watch.id == name))
+    }
+
+    async fn save(self, app: &App, _: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
+        let on: On = self.on.parse().map_err(|problem: String| Refusal::new("on", problem))?;
+        for (field, text) in [("table", &self.table), ("on", &self.on)] {
+            if text.contains('\0') {
+                return Err(Refusal::new(field, "must not hold the character U+0000").into());
+            }
+        }
+        let id = events::add_watch(&app.pool, &self.table, &on, actor).await?;
+        Ok(Saved { value: Self { id: id.to_string(), ..self }, created: true })
+    }
+
+    async fn remove(app: &App, name: &str, _: &Expect, actor: &str) -> Result<bool, ChangeError> {
+        let Ok(id) = name.parse() else { return Ok(false) };
+        Ok(events::remove_watch(&app.pool, id, actor).await?)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "admin/watch.html")]
+struct Shown {
+    words: &'static Words,
+    /// Number, time and result of each; without a result it waits.
+    events: Vec<(i64, When, Option<String>)>,
+}
