@@ -186,7 +186,8 @@ async fn naughty_strings_can_be_typed_into_every_field_of_templates_models_and_r
         ("hidden", ""),
         ("relations", ""),
     ];
-    let forms: [(&str, &[(&str, &str)], &str); 5] = [
+    type Form<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let forms: [Form<'_>; 5] = [
         ("templates", &template, "try"),
         ("reminders", &rule, "try"),
         ("events", &event, "try"),
