@@ -149,11 +149,11 @@ impl Trouble {
         }
     }
 
-    /// In the midst of messages: no server has taken what was cut.
+    /// Before the text: so it is certain that nothing was taken, and the mail is tried again.
     async fn cut_mail(self: Arc<Self>) {
         let before = self.catcher.traffic().connections;
-        self.catcher.set_behaviour(Behaviour::at(Phase::Body { after: 100 }, Deed::Cut));
-        self.tell(&format!("Mails are cut in the midst of their text for {} s.", CUT.as_secs()));
+        self.catcher.set_behaviour(Behaviour::at(Phase::Data, Deed::Cut));
+        self.tell(&format!("Mail conversations are cut for {} s.", CUT.as_secs()));
         tokio::time::sleep(CUT).await;
         self.catcher.set_behaviour(Behaviour::default());
         let many = self.catcher.traffic().connections - before;

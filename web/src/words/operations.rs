@@ -55,6 +55,9 @@ pub(crate) struct Operations {
     pub(crate) senders: (&'static str, &'static str),
     pub(crate) sends_as: &'static str,
     pub(crate) only_types: (&'static str, &'static str),
+    /// The columns of a list: types, rate.
+    pub(crate) may_send: &'static str,
+    pub(crate) rate_column: &'static str,
     pub(crate) rate: (&'static str, &'static str),
     pub(crate) rate_of: fn(i32) -> String,
     pub(crate) any: &'static str,
@@ -183,6 +186,8 @@ pub(super) static ENGLISH: Operations = Operations {
     ),
     sends_as: "Sends as",
     only_types: ("Only these message types", "One a line. Empty: any."),
+    may_send: "May send",
+    rate_column: "Rate",
     rate: ("Messages a minute", "At most, for each web process. Empty: any number."),
     rate_of: |rate| format!("{rate} a minute"),
     any: "any",
