@@ -128,7 +128,7 @@ impl Kept for EventRule {
         }
         let watches = events::watches(&app.pool).await?;
         let html = Shown { words: login.words, found, watches }.render()?;
-        Ok(Aside { html, refused, has_mail: false })
+        Ok(Aside { html, refused, shows_mail: false })
     }
 
     async fn list(app: &App, asked: &Asked) -> Result<Vec<Self>, store::Error> {
