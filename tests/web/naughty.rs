@@ -9,6 +9,9 @@ use super::authoring::company;
 use super::rules::{RULE, template};
 use super::world::{Browser, Page, World, message};
 
+/// Names and values of fields.
+type Form<'a> = &'a [(&'a str, &'a str)];
+
 fn strings() -> Vec<String> {
     serde_json::from_str(include_str!("../data/naughty-strings.json")).unwrap()
 }
@@ -186,8 +189,7 @@ async fn naughty_strings_can_be_typed_into_every_field_of_templates_models_and_r
         ("hidden", ""),
         ("relations", ""),
     ];
-    type Form<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
-    let forms: [Form<'_>; 5] = [
+    let forms: [(&str, Form<'_>, &str); 5] = [
         ("templates", &template, "try"),
         ("reminders", &rule, "try"),
         ("events", &event, "try"),

@@ -2,7 +2,6 @@
 
 use askama::Template;
 use herald_jobs::event_rule::{EventRule, Plan, Surroundings, plan};
-use herald_jobs::message_type::MessageType;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::send::{NewMessage, Syntax};
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
@@ -60,7 +59,6 @@ impl Kept for EventRule {
     fn fields(&self, words: &Administration, offered: &Offered) -> Vec<Field> {
         let (said, is_new) = (words.rules, self.code.is_empty());
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let kind = if is_new { MessageType::default().code } else { self.message_type.clone() };
         let on = self.enabled || is_new;
         vec![
             Field::new("code", words.code, if is_new { Kind::Line } else { Kind::Fixed }).holding(&self.code),
@@ -68,7 +66,7 @@ impl Kept for EventRule {
                 .holding(self.watch.to_string()),
             Field::new("condition", said.when, Kind::Source).holding(text(&self.condition)),
             Field::new("message_type", said.message_type, one_of(Some(said.choose), &offered.message_types))
-                .holding(kind),
+                .holding(&self.message_type),
             Field::new("template", said.event_template, one_of(Some(said.own_texts), &offered.templates))
                 .holding(text(&self.template)),
             Field::new("subject", said.event_subject, Kind::Line).holding(text(&self.subject)),
@@ -130,7 +128,7 @@ impl Kept for EventRule {
         }
         let watches = events::watches(&app.pool).await?;
         let html = Shown { words: login.words, found, watches }.render()?;
-        Ok(Aside { html, refused, has_mail: false })
+        Ok(Aside { html, refused, shows_mail: false })
     }
 
     async fn list(app: &App, asked: &Asked) -> Result<Vec<Self>, store::Error> {

@@ -116,7 +116,7 @@ pub(super) async fn show<K: Kept>(
         beside: beside.html,
     };
     let mut response = (status, Html(form.render()?)).into_response();
-    if beside.has_mail {
+    if beside.shows_mail {
         response.extensions_mut().insert(OwnStyles);
     }
     Ok(response)

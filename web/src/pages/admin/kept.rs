@@ -114,8 +114,8 @@ pub(crate) struct Aside {
     pub(super) html: String,
     /// What a trial refused.
     pub(super) refused: Option<Refusal>,
-    /// It holds a frame in which mail brings its own styles.
-    pub(super) has_mail: bool,
+    /// It has a frame, now or later, in which mail brings its own styles.
+    pub(super) shows_mail: bool,
 }
 
 /// GET /admin/KIND/new

@@ -100,7 +100,7 @@ pub(super) async fn beside(standing: &Standing, beside: &Beside<'_>) -> Result<A
     let table = catalogue.tables.get(model);
     let readable = table.map(|table| readable(table, &catalogue, str::to_owned));
     let shown = Shown { words: login.words, standing: stands, trial, readable, sent };
-    Ok(Aside { html: shown.render()?, refused, has_mail: false })
+    Ok(Aside { html: shown.render()?, refused, shows_mail: false })
 }
 
 /// What the rule that was typed would send.

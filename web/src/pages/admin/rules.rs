@@ -3,7 +3,6 @@
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use herald_jobs::address::Channel;
-use herald_jobs::message_type::MessageType;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::reminder::{CatchUp, ContactPath, Interval, ReminderRule, Since};
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
@@ -49,7 +48,7 @@ impl Default for Rule {
             recipient: String::new(),
             otherwise: None,
             contacts: Vec::new(),
-            message_type: MessageType::default().code,
+            message_type: String::new(),
             template: String::new(),
             zone: Tz::UTC,
             window: None,

@@ -101,8 +101,8 @@ pub(super) async fn beside(one: &MessageTemplate, beside: &Beside<'_>) -> Result
         code: one.code.clone(),
         versions: versions.map(|it| (it.version, when(login, it.saved_at, now), it.saved_by)).collect(),
     };
-    let has_mail = shown.preview.as_ref().is_some_and(|preview| preview.external_html.is_some());
-    Ok(Aside { html: shown.render()?, refused: refused.filter(|_| tried), has_mail })
+    // A mail may come into the page while it is open.
+    Ok(Aside { html: shown.render()?, refused: refused.filter(|_| tried), shows_mail: true })
 }
 
 async fn of(
