@@ -67,7 +67,6 @@ async fn each_key_does_what_the_sheet_says_and_they_can_be_turned_off() {
     stage.press("jx").await;
     stage.press("The blue one").await;
     stage.press(ESCAPE).await;
-    stage.press("x").await;
     stage.there_are(2, "[data-act]:checked").await;
     stage.press(ENTER).await;
     stage.becomes_acted(view).await;

@@ -40,7 +40,7 @@ async fn the_metadata_says_what_a_migrated_database_says() {
 fn each_query_of_the_metadata_stands_in_the_sources() {
     let sources: String = files_below(&root().join("jobs/src/store"), "rs")
         .into_iter()
-        .map(|file| one_line(&fs::read_to_string(file).unwrap()))
+        .map(|file| one_line(&fs::read_to_string(file).unwrap()).replace("r#\"", "\"").replace("\"#", "\""))
         .collect();
     for (file, known) in metadata() {
         let query = one_line(known["query"].as_str().unwrap());

@@ -15,9 +15,11 @@ const STYLE: &str = concat!(
     include_str!("../assets/css/2-controls.css"),
     include_str!("../assets/css/3-shell.css"),
     include_str!("../assets/css/4-lists.css"),
-    include_str!("../assets/css/5-authoring.css"),
-    include_str!("../assets/css/6-operations.css"),
 );
+
+/// What the pages of the administration have beside that.
+const ADMIN_STYLE: &str =
+    concat!(include_str!("../assets/css/5-authoring.css"), include_str!("../assets/css/6-operations.css"));
 
 /// Each part stands by itself; they tell one another by events of the document.
 const SCRIPT: &str = concat!(
@@ -54,6 +56,7 @@ impl Asset {
 /// All files.
 pub(crate) struct Assets {
     pub(crate) style: Asset,
+    pub(crate) admin_style: Asset,
     pub(crate) script: Asset,
     pub(crate) api_script: Asset,
     /// Tries forms while they are typed.
@@ -65,6 +68,7 @@ pub(crate) struct Assets {
 pub(crate) fn all() -> &'static Assets {
     static ALL: LazyLock<Assets> = LazyLock::new(|| Assets {
         style: Asset::new("herald", "css", "text/css; charset=utf-8", STYLE.as_bytes()),
+        admin_style: Asset::new("admin", "css", "text/css; charset=utf-8", ADMIN_STYLE.as_bytes()),
         script: Asset::new("herald", "js", "text/javascript; charset=utf-8", SCRIPT.as_bytes()),
         api_script: Asset::new(
             "api",
@@ -85,8 +89,8 @@ pub(crate) fn all() -> &'static Assets {
 
 /// Answers a file.
 pub(crate) async fn get(Path(name): Path<String>) -> Result<Response, PageError> {
-    let Assets { style, script, api_script, trying, icon } = all();
-    let asset = [style, script, api_script, trying, icon]
+    let Assets { style, admin_style, script, api_script, trying, icon } = all();
+    let asset = [style, admin_style, script, api_script, trying, icon]
         .into_iter()
         .find(|asset| asset.name == name)
         .ok_or(PageError::NotFound)?;

@@ -55,6 +55,12 @@ pub(super) struct Shell {
 }
 
 impl Shell {
+    /// Whether it is a page of the administration, which has a style of its own.
+    pub(super) fn is_administration(&self) -> bool {
+        use Place::{Account, Alerts, Dashboard, Elsewhere, Messages};
+        !matches!(self.place, Dashboard | Alerts | Messages | Account | Elsewhere)
+    }
+
     pub(super) fn is(&self, place: &str) -> bool {
         match self.place {
             Place::Dashboard => place == "dashboard",
