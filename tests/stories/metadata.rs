@@ -40,7 +40,7 @@ async fn the_metadata_says_what_a_migrated_database_says() {
 fn each_query_of_the_metadata_stands_in_the_sources() {
     let sources: String = files_below(&root().join("jobs/src/store"), "rs")
         .into_iter()
-        .map(|file| one_line(&fs::read_to_string(file).unwrap()).replace("r#\"", "\"").replace("\"#", "\""))
+        .map(|file| one_line(&fs::read_to_string(file).unwrap()))
         .collect();
     for (file, known) in metadata() {
         let query = one_line(known["query"].as_str().unwrap());
@@ -54,7 +54,10 @@ fn each_query_of_the_metadata_stands_in_the_sources() {
 
 /// Whether a query is made of the fixed parts of a `"..." + $part + "..."` with literals in between.
 fn is_composed(query: &str, sources: &str) -> bool {
-    let templates = sources.split("query!( \"").skip(1).filter_map(|rest| rest.split("\", ").next());
+    let templates = sources.split("query!( ").skip(1).filter_map(|rest| match rest.strip_prefix("r#\"") {
+        Some(raw) => Some(raw.split("\"#, ").next()?.replace("\"#", "\"").replace("r#\"", "\"")),
+        None => Some(rest.strip_prefix('"')?.split("\", ").next()?.to_owned()),
+    });
     templates.filter(|template| template.contains("\" + $")).any(|template| {
         let mut rest = query;
         template.split("\" + $").enumerate().all(|(number, part)| {
