@@ -32,6 +32,8 @@ pub(crate) async fn beside_alerts(bench: &Bench, report: &mut Report) -> Result<
     let recipients: Vec<String> = (0..MILLION).map(|number| format!("u{}", number % FIRST)).collect();
     bench.clean().await?;
     let worker = bench.worker().await?;
+    // What proved that the worker is ready.
+    sqlx::raw_sql("delete from herald.message").execute(&bench.pool).await?;
     let idle = worker.rss()?;
     let begun = Instant::now();
     let sending = async {

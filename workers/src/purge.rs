@@ -7,8 +7,8 @@ use herald_jobs::retention::{Kept, Retention};
 use herald_jobs::store;
 use herald_jobs::store::PgPool;
 
-/// Most rows deleted by one statement.
-const MOST: i64 = 1_000;
+/// Most rows deleted by one statement: some milliseconds' worth, since what arrives meanwhile waits about as long.
+const MOST: i64 = 250;
 /// Fewest, however slow they are.
 const FEWEST: i64 = 50;
 /// A statement that took longer than this many milliseconds is followed by one of half the rows: nobody should wait for a lock.
