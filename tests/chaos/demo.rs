@@ -116,13 +116,12 @@ async fn whatever_the_panel_breaks_nothing_is_lost_or_doubled() {
     let page = demo
         .wait("all to arrive", |page| {
             assert!(figure(page, "lost").is_none_or(|lost| lost == 0), "{page}");
-            figure(page, "in-inbox") == Some(300)
+            page.contains("All 300 are in the inbox.")
         })
         .await;
     let figures =
         ["accepted", "in-inbox", "on-the-way", "lost", "duplicates"].map(|name| figure(&page, name));
     assert_eq!(figures, [300, 300, 0, 0, 0].map(Some), "{page}");
-    assert!(page.contains("All 300 are in the inbox."), "{page}");
     // What was cut is tried again when its time comes, and what a killed worker left in doubt.
     demo.wait("mails to go through again", |page| page.contains("Mails go through again")).await;
     let skip = demo.http.post(format!("{}/skip?minutes=3", demo.pages)).send().await.unwrap();
