@@ -35,5 +35,4 @@ mod web {
     mod snippets;
     mod switch;
     mod templates;
-    mod world;
 }

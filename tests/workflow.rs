@@ -13,7 +13,4 @@ mod workflow {
     mod race;
     mod receiver;
     mod webhooks;
-    #[path = "../web/world.rs"]
-    #[allow(dead_code, reason = "a part of it is used here")]
-    mod world;
 }

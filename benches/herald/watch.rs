@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use herald_jobs::event_rule::On;
-use herald_jobs::store::events;
+use herald_jobs::store::watches;
 
 use crate::report::Report;
 use crate::setup::Bench;
@@ -29,7 +29,7 @@ pub(crate) async fn trigger(bench: &Bench, report: &mut Report) -> Result<()> {
         {
             let on: On = on.parse().map_err(anyhow::Error::msg)?;
             let mut connection = bench.pool.acquire().await?;
-            let id = events::watch(&mut connection, "watched.purchase_order", &on).await?;
+            let id = watches::watch(&mut connection, "watched.purchase_order", &on).await?;
             // Other values than before: what stays as it was is no event.
             figures.push(updates(bench, &format!("{on} {round}")).await?);
             let events: i64 = sqlx::query_scalar(
@@ -38,7 +38,7 @@ pub(crate) async fn trigger(bench: &Bench, report: &mut Report) -> Result<()> {
             .fetch_one(&bench.pool)
             .await?;
             ensure!(events == seen, "the watch saw {events} of {seen}");
-            events::unwatch(&mut connection, id).await?;
+            watches::unwatch(&mut connection, id).await?;
         }
     }
     let cost = |figures: &[f64]| -> Vec<f64> {

@@ -11,7 +11,8 @@ use herald_jobs::queues::Queues;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::send::{MAX_KEY, NewMessage, Origin, RawSendJob, SendJob};
 use herald_jobs::store;
-use herald_jobs::store::outbox::{Accepting, Key};
+use herald_jobs::store::idempotency::Key;
+use herald_jobs::store::outbox::Accepting;
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -169,7 +170,7 @@ impl Producer {
         sqlx::query(KEY_WAIT).execute(&mut *transaction).await?;
         let expires = self.inner.clock.now() + KEY_LIFE;
         let id = accepting.id;
-        match store::outbox::claim_key(&mut transaction, (&sender, key), &request, id, expires).await? {
+        match store::idempotency::claim(&mut transaction, (&sender, key), &request, id, expires).await? {
             Key::Replayed(id) => return Ok(Ok(Sent { id, replayed: true })),
             Key::Taken(id) => return Err(SendError::KeyTaken(id)),
             Key::Fresh => {}

@@ -8,7 +8,7 @@ use herald_jobs::event_rule::{EventRule, Plan, Surroundings, plan};
 use herald_jobs::send::NewMessage;
 use herald_jobs::store;
 use herald_jobs::store::change::Expect;
-use herald_jobs::store::events;
+use herald_jobs::store::{event_rules, events};
 use herald_producers::Producer;
 
 use crate::commands::{ACTOR, connect, gone, one_line, print_json};
@@ -63,14 +63,14 @@ impl Rule {
                 let mut transaction = pool.begin().await?;
                 for file in files {
                     let rule = read(&file)?;
-                    events::put_rule(&mut transaction, &rule).await.with_context(|| rule.code.clone())?;
+                    event_rules::put(&mut transaction, &rule).await.with_context(|| rule.code.clone())?;
                     store::audit::record(&mut *transaction, ACTOR, "event rule", &rule.code).await?;
                     println!("{}", rule.code);
                 }
                 transaction.commit().await?;
             }
             Self::List { json } => {
-                let rules = events::rules(pool, None).await?;
+                let rules = event_rules::all(pool, None).await?;
                 if json {
                     return print_json(&rules);
                 }
@@ -82,7 +82,7 @@ impl Rule {
                 }
             }
             Self::Remove { code } => {
-                let removed = events::remove_rule(pool, &code, &Expect::Anything, ACTOR).await?;
+                let removed = event_rules::remove(pool, &code, &Expect::Anything, ACTOR).await?;
                 gone(removed, "event rule", &code)?;
             }
             Self::Replay { event } => {
@@ -107,7 +107,7 @@ fn read(file: &std::path::Path) -> Result<EventRule> {
 }
 
 async fn dry_run(wiring: &Wiring, rule: &str, last: i64) -> Result<()> {
-    let saved = events::rules(&wiring.pool, None).await?.into_iter().find(|it| it.code == rule);
+    let saved = event_rules::all(&wiring.pool, None).await?.into_iter().find(|it| it.code == rule);
     let rule = match saved {
         Some(rule) => rule,
         None => read(std::path::Path::new(rule))

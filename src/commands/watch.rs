@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use herald_jobs::event_rule::On;
 use herald_jobs::store;
-use herald_jobs::store::events;
+use herald_jobs::store::{events, watches};
 
 use crate::commands::{ACTOR, connect, gone, one_line};
 use crate::config::Config;
@@ -52,7 +52,7 @@ impl Watch {
         let pool = connect(config)?.pool;
         match (self.action, self.table) {
             (Some(Action::List), _) => {
-                for it in events::watches(&pool).await? {
+                for it in watches::list(&pool).await? {
                     let lacks = if it.has_trigger {
                         ""
                     } else {
@@ -62,7 +62,7 @@ impl Watch {
                 }
             }
             (Some(Action::Remove { id }), _) => {
-                gone(events::remove_watch(&pool, id, ACTOR).await?, "watch", &id.to_string())?;
+                gone(watches::remove(&pool, id, ACTOR).await?, "watch", &id.to_string())?;
             }
             (Some(Action::Events { watch, last }), _) => {
                 for it in events::last(&pool, watch, last).await? {
@@ -80,7 +80,7 @@ impl Watch {
             (None, Some(table)) => {
                 let mut transaction = pool.begin().await?;
                 for on in &self.on {
-                    let id = events::watch(&mut transaction, &table, on).await?;
+                    let id = watches::watch(&mut transaction, &table, on).await?;
                     store::audit::record(&mut *transaction, ACTOR, "watch", &format!("{table} {on}")).await?;
                     println!("{id}");
                 }

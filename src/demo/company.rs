@@ -11,7 +11,7 @@ use herald_jobs::model::Model;
 use herald_jobs::reminder::ReminderRule;
 use herald_jobs::store;
 use herald_jobs::store::change::Expect;
-use herald_jobs::store::events;
+use herald_jobs::store::{event_rules, watches};
 use herald_producers::reminders::Reminders;
 use sqlx::PgPool;
 
@@ -79,7 +79,7 @@ pub async fn remind(reminders: &Reminders) -> Result<()> {
 async fn tell_decisions(pool: &PgPool) -> Result<()> {
     let mut transaction = pool.begin().await?;
     let on = "update:status".parse().map_err(anyhow::Error::msg)?;
-    let watch = events::watch(&mut transaction, "demo.purchase_order", &on).await?;
+    let watch = watches::watch(&mut transaction, "demo.purchase_order", &on).await?;
     let rule = EventRule {
         code: "PO-DECIDED".to_owned(),
         watch,
@@ -92,7 +92,7 @@ async fn tell_decisions(pool: &PgPool) -> Result<()> {
         ..EventRule::default()
     };
     rule.validate()?;
-    events::put_rule(&mut transaction, &rule).await?;
+    event_rules::put(&mut transaction, &rule).await?;
     Ok(transaction.commit().await?)
 }
 

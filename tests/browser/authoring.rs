@@ -157,7 +157,7 @@ async fn the_pages_that_rules_are_written_on_hold_no_barrier_and_fit_a_small_scr
     let stage = company().await;
     let mut transaction = stage.pool.begin().await.unwrap();
     let on = "update:status".parse().unwrap();
-    let watch = store::events::watch(&mut transaction, "public.purchase_order", &on).await.unwrap();
+    let watch = store::watches::watch(&mut transaction, "public.purchase_order", &on).await.unwrap();
     transaction.commit().await.unwrap();
     sqlx::raw_sql("update public.purchase_order set status = 'late' where id = 4711")
         .execute(&stage.pool)

@@ -8,6 +8,7 @@ pub(crate) mod herald;
 pub(crate) mod postfix;
 pub(crate) mod servers;
 pub(crate) mod webdriver;
+pub(crate) mod world;
 
 use std::time::{Duration, Instant};
 

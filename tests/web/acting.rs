@@ -3,7 +3,7 @@
 use herald_jobs::message_type::{CompleteOn, MessageType, RequiredAction};
 use reqwest::StatusCode;
 
-use super::world::{World, between, message, message_type};
+use crate::support::world::{World, between, message, message_type};
 
 /// What the page says became of the Post.
 fn results(body: &str) -> &str {

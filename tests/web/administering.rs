@@ -3,7 +3,7 @@
 use herald_jobs::store;
 use reqwest::StatusCode;
 
-use super::world::{Browser, Page, World, between};
+use crate::support::world::{Browser, Page, World, between};
 
 /// A form that adds a message type.
 const KIND: [(&str, &str); 9] = [

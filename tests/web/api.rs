@@ -5,8 +5,8 @@ use herald_web::access::NewToken;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::world::World;
 use crate::support::eventually;
+use crate::support::world::World;
 
 fn hello() -> Value {
     json!({"recipient": "ann", "message_type": "VIEW-NORMAL", "message_text": "Hello", "sender_instance": "7"})
@@ -359,7 +359,7 @@ async fn a_token_for_some_types_reaches_no_others_and_copies_are_counted() {
 async fn the_description_tells_of_every_request_that_can_be_made() {
     let world = World::start().await;
     let token = world.admin_token().await;
-    let described: Value = super::world::http()
+    let described: Value = crate::support::world::http()
         .get(format!("{}/api/v1/openapi.json", world.url))
         .send()
         .await

@@ -9,8 +9,8 @@ use herald_web::access::NewToken;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::world::{World, message};
 use crate::support::eventually;
+use crate::support::world::{World, message};
 
 /// Follows a list from page to page, and answers all entries.
 async fn all(world: &World, token: &str, path: &str) -> Vec<Value> {

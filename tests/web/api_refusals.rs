@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::world::World;
+use crate::support::world::World;
 
 #[tokio::test]
 async fn bad_input_is_named_and_never_our_fault() {

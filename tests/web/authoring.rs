@@ -5,7 +5,7 @@ use herald_jobs::store;
 use reqwest::StatusCode;
 
 use super::administering::{post, version, with};
-use super::world::{Browser, Page, World, between};
+use crate::support::world::{Browser, Page, World, between};
 
 /// A world with orders of customers, and an administrator.
 pub(crate) async fn company() -> (World, Browser) {

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::Row as _;
 
-use super::world::World;
+use crate::support::world::World;
 
 /// What is changed of a good message, the field that is to be named, and the sentence.
 fn cases() -> Vec<(Value, &'static str, &'static str)> {

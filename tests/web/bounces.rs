@@ -5,7 +5,7 @@ use herald_jobs::return_path;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use super::world::World;
+use crate::support::world::World;
 
 /// A copy that a server has taken, and its return path.
 async fn taken(world: &World) -> (DeliveryId, String) {

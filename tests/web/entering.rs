@@ -6,7 +6,7 @@ use reqwest::header::SET_COOKIE;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::world::{PASSWORD, World};
+use crate::support::world::{PASSWORD, World};
 
 #[tokio::test]
 async fn refusals_are_the_same_for_who_exists_and_who_does_not() {
@@ -75,7 +75,7 @@ async fn a_host_application_opens_the_inbox_for_whom_it_knows_once_and_soon() {
     let link = made["url"].as_str().unwrap().strip_prefix(&world.url).unwrap().to_owned();
     let browser = world.browser();
     let page = browser.get(&link).await;
-    let next = super::world::between(&page.body, "name=\"next\" value=\"", "\"").unwrap().to_owned();
+    let next = crate::support::world::between(&page.body, "name=\"next\" value=\"", "\"").unwrap().to_owned();
     let entered = browser.post(&link, &[("next", &next)]).await;
     assert_eq!((entered.status, entered.location()), (StatusCode::SEE_OTHER, "/alerts?q=boiler"));
     assert_eq!(browser.get("/alerts").await.status, StatusCode::OK);

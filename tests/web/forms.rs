@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 
-use super::world::{PASSWORD, World};
+use crate::support::world::{PASSWORD, World};
 
 #[tokio::test]
 async fn a_form_without_its_token_changes_nothing() {
@@ -13,8 +13,9 @@ async fn a_form_without_its_token_changes_nothing() {
     let row = id.to_string();
     let eve = world.logged_in("eve").await;
     eve.get("/").await;
-    let others =
-        super::world::between(&eve.get("/").await.body, "form_token\" value=\"", "\"").unwrap().to_owned();
+    let others = crate::support::world::between(&eve.get("/").await.body, "form_token\" value=\"", "\"")
+        .unwrap()
+        .to_owned();
     for fields in [
         vec![("act", row.as_str())],
         vec![("act", &row), ("form_token", "")],
@@ -39,7 +40,7 @@ async fn a_form_from_another_site_changes_nothing() {
     let browser = world.logged_in("ann").await;
     let id = world.send("ann", "VIEW-NORMAL", "Hello").await;
     let page = browser.get("/messages").await;
-    let token = super::world::between(&page.body, "form_token\" value=\"", "\"").unwrap();
+    let token = crate::support::world::between(&page.body, "form_token\" value=\"", "\"").unwrap();
     let row = id.to_string();
     let fields = [("form_token", token), ("act", row.as_str())];
     for (name, value) in [
@@ -66,7 +67,7 @@ async fn nobody_is_logged_in_by_another_site() {
     assert_eq!(victim.post_raw("/login", &fields).await.status, StatusCode::FORBIDDEN);
     let attacker = world.browser();
     let page = attacker.get("/login").await;
-    let token = super::world::between(&page.body, "form_token\" value=\"", "\"").unwrap();
+    let token = crate::support::world::between(&page.body, "form_token\" value=\"", "\"").unwrap();
     victim.get("/login").await;
     let fields = [("username", "ann"), ("password", PASSWORD), ("form_token", token)];
     assert_eq!(victim.post_raw("/login", &fields).await.status, StatusCode::FORBIDDEN, "another's token");

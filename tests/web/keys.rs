@@ -8,8 +8,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::world::World;
 use crate::support::eventually;
+use crate::support::world::World;
 
 /// How many send at once, and how many keys they share.
 const PRODUCERS: usize = 200;

@@ -4,7 +4,7 @@ use herald_jobs::message_type::RequiredAction;
 use herald_jobs::store;
 use reqwest::StatusCode;
 
-use super::world::{World, between, message};
+use crate::support::world::{World, between, message};
 
 #[tokio::test]
 async fn the_dashboard_counts_and_tells_of_alerts() {
@@ -33,7 +33,7 @@ async fn the_dashboard_counts_and_tells_of_alerts() {
     let notice = between(&page.body, "data-notices>", "<template").unwrap();
     assert!(notice.contains("2 alerts are waiting"), "until there is another: {notice}");
     browser.post("/logout", &[]).await;
-    browser.log_in("ann", super::world::PASSWORD).await;
+    browser.log_in("ann", crate::support::world::PASSWORD).await;
     assert!(browser.get("/").await.body.contains("2 alerts are waiting"), "or a new log-in");
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::world::{Browser, World};
+use crate::support::world::{Browser, World};
 
 /// A page's stream of events.
 struct Stream {

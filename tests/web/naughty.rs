@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 
 use super::authoring::company;
 use super::rules::{RULE, template};
-use super::world::{Browser, Page, World, message};
+use crate::support::world::{Browser, Page, World, message};
 
 /// Names and values of fields.
 type Form<'a> = &'a [(&'a str, &'a str)];
@@ -146,7 +146,7 @@ async fn naughty_strings_can_be_typed_into_every_field_of_templates_models_and_r
     template(&world).await;
     let watch = {
         let on = "update".parse().unwrap();
-        store::events::add_watch(&world.pool, "public.purchase_order", &on, "test").await.unwrap().to_string()
+        store::watches::add(&world.pool, "public.purchase_order", &on, "test").await.unwrap().to_string()
     };
     sqlx::raw_sql("update public.purchase_order set status = 'x'").execute(&world.pool).await.unwrap();
     let text = "Order #id#";

@@ -6,7 +6,7 @@ use herald_jobs::store;
 use herald_web::schedule::{Periodic, Slots};
 use reqwest::{Method, StatusCode};
 
-use super::world::{Browser, Page, World, between};
+use crate::support::world::{Browser, Page, World, between};
 
 const CANARY: &str = "canary-s3cret";
 

@@ -8,8 +8,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::world::{World, http, message};
 use crate::support::eventually;
+use crate::support::world::{World, http, message};
 
 /// There is one recorder in a process.
 fn prometheus() -> PrometheusHandle {

@@ -11,8 +11,8 @@ use sqlx::PgPool;
 use tokio::io::{AsyncRead, ReadBuf};
 use uuid::Uuid;
 
-use super::world::{World, message};
 use crate::support::eventually;
+use crate::support::world::{World, message};
 
 fn told(owner: &str) -> NewMessage {
     NewMessage { message_text: String::new(), subject: None, ..message(owner, "VIEW-NORMAL", "") }

@@ -3,7 +3,7 @@
 use herald_jobs::store;
 use reqwest::StatusCode;
 
-use super::world::{Browser, Page, World, between};
+use crate::support::world::{Browser, Page, World, between};
 
 async fn import(browser: &Browser, csv: &str, deed: &str) -> Page {
     browser.get("/admin/users/import").await;

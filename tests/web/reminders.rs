@@ -6,8 +6,8 @@ use herald_jobs::store;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::world::World;
 use crate::support::eventually;
+use crate::support::world::World;
 
 async fn call(world: &World, method: Method, path: &str, token: &str, body: Value) -> (StatusCode, Value) {
     let request = world.api(method, path, token);

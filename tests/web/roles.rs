@@ -6,7 +6,7 @@ use herald_web::Access;
 use herald_web::access::NewToken;
 use reqwest::{Method, StatusCode};
 
-use super::world::{World, http};
+use crate::support::world::{World, http};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,7 +3,7 @@
 use herald_web::Access;
 use reqwest::{Method, StatusCode};
 
-use super::world::{World, http};
+use crate::support::world::{World, http};
 
 #[tokio::test]
 async fn no_route_is_open_by_accident() {
@@ -77,7 +77,7 @@ async fn every_answer_tells_the_browser_what_to_refuse() {
 async fn assets_are_kept_for_good_under_addresses_of_their_content() {
     let world = World::start().await;
     let page = world.browser().get("/login").await;
-    let style = super::world::between(&page.body, "rel=\"stylesheet\" href=\"", "\"").unwrap();
+    let style = crate::support::world::between(&page.body, "rel=\"stylesheet\" href=\"", "\"").unwrap();
     let asset = world.browser().get(style).await;
     assert_eq!(asset.status, StatusCode::OK);
     assert!(asset.headers["cache-control"].to_str().unwrap().contains("immutable"));

@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 
 use super::administering::{post, version, with};
 use super::authoring::{company, problem};
-use super::world::World;
+use crate::support::world::World;
 
 /// A form for a rule over the orders, whose template is `PO-WAITS`.
 pub(crate) const RULE: [(&str, &str); 16] = [
@@ -163,7 +163,7 @@ async fn c34_a_reminder_rule_is_written_tried_and_run_on_a_screen() {
     assert_eq!(page.location(), "/admin/reminders?done=removed");
 
     let ann = world.browser();
-    ann.log_in("ann", super::world::PASSWORD).await;
+    ann.log_in("ann", crate::support::world::PASSWORD).await;
     assert_eq!(ann.post(doing, &[("do", "run")]).await.status, StatusCode::FORBIDDEN);
 }
 
@@ -190,7 +190,7 @@ async fn an_event_rule_is_written_on_a_screen_and_tried_on_what_happened() {
     }
     let page = post(&browser, path, &[("table", "public.purchase_order"), ("on", "update:status")]).await;
     assert_eq!(page.location(), "/admin/watches?done=saved", "{}", page.body);
-    let watch = store::events::watches(&world.pool).await.unwrap().remove(0).id.to_string();
+    let watch = store::watches::list(&world.pool).await.unwrap().remove(0).id.to_string();
     let list = browser.get("/admin/watches").await.body;
     assert!(list.contains("public.purchase_order") && list.contains("is there"), "{list}");
     sqlx::raw_sql("update public.purchase_order set status = 'sent' where id in (7, 8)")
@@ -253,7 +253,7 @@ async fn an_event_rule_is_written_on_a_screen_and_tried_on_what_happened() {
         .await
         .unwrap();
     let ann = world.browser();
-    ann.log_in("ann", super::world::PASSWORD).await;
+    ann.log_in("ann", crate::support::world::PASSWORD).await;
     crate::support::eventually("the message", async || {
         ann.get("/messages").await.body.contains("Order 9 is late.")
     })

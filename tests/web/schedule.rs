@@ -6,8 +6,8 @@ use herald_jobs::periodic::PeriodicName;
 use herald_jobs::store;
 use herald_web::schedule::{Periodic, Schedule, Slots, run};
 
-use super::world::World;
 use crate::support::eventually;
+use crate::support::world::World;
 
 #[tokio::test]
 async fn two_processes_make_one_run_of_each_slot() {

@@ -2,7 +2,7 @@
 
 use tokio::process::Command;
 
-use super::world::World;
+use crate::support::world::World;
 
 /// What each answer is held to.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\

@@ -5,7 +5,7 @@ use herald_jobs::store::inbox_search::{self, Search, State};
 use herald_producers::NewMessage;
 use reqwest::StatusCode;
 
-use super::world::{Browser, World, message};
+use crate::support::world::{Browser, World, message};
 
 /// The subjects that an address lists, newest first.
 async fn subjects(browser: &Browser, path: &str) -> Vec<String> {

@@ -7,7 +7,7 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 use serde_json::Value;
 
-use crate::web::world::{World, http};
+use crate::support::world::{World, http};
 
 #[tokio::test]
 async fn reports_are_taken_from_who_signs_them_and_nobody_else() {

@@ -2,7 +2,7 @@
 
 use tokio::process::Command;
 
-use super::world::World;
+use crate::support::world::World;
 
 /// The blocks of this kind, in their order.
 fn blocks(kind: &str) -> Vec<String> {

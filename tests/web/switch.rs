@@ -4,7 +4,7 @@ use herald_jobs::store;
 use herald_web::{Persona, Role};
 use reqwest::StatusCode;
 
-use super::world::World;
+use crate::support::world::World;
 
 fn persona(name: &str, role: Role) -> Persona {
     Persona { username: name.to_owned(), role }

@@ -223,9 +223,9 @@ async fn c03e_a_watch_survives_dump_and_restore() {
         .unwrap();
     let event = store::events::last(&pool, None, 1).await.unwrap().pop().unwrap();
     assert_eq!(event.happened.new.unwrap()["status"], "submitted");
-    let [watch] = store::events::watches(&pool).await.unwrap().try_into().unwrap();
+    let [watch] = store::watches::list(&pool).await.unwrap().try_into().unwrap();
     assert!(watch.has_trigger && watch.id.to_string() == inserts);
-    assert_eq!(store::events::rules(&pool, Some(watch.id)).await.unwrap().len(), 1);
+    assert_eq!(store::event_rules::all(&pool, Some(watch.id)).await.unwrap().len(), 1);
     pool.close().await;
     story.execute(&format!("drop database {restored}")).await;
 }

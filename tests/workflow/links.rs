@@ -10,8 +10,8 @@ use herald_jobs::store::users::NewUser;
 use herald_producers::{MessageId, NewContact, NewMessage};
 use reqwest::StatusCode;
 
-use super::world::{Page, World, message, message_type};
 use crate::support::eventually;
+use crate::support::world::{Page, World, message, message_type};
 
 /// Sends all mail to a catcher.
 pub(super) async fn catcher(world: &World) -> Catcher {

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::links;
-use super::world::{World, http, message, message_type};
+use crate::support::world::{World, http, message, message_type};
 
 /// Whether it won, and what it was told.
 type Outcome = (bool, String);
@@ -72,8 +72,8 @@ async fn c03d_a_hundred_answers_race_and_ninety_nine_are_told_who_won() {
         racing.push(Box::pin(async move {
             let (row, field) = (id.to_string(), format!("reply:{id}"));
             let page = window.post("/messages", &[("act", row.as_str()), (&field, value)]).await.body;
-            let told =
-                super::world::between(&page, "<section class=\"results\"", "</section>").unwrap_or_default();
+            let told = crate::support::world::between(&page, "<section class=\"results\"", "</section>")
+                .unwrap_or_default();
             (told.contains(&format!("answered: {value}")), told.replace("already answered", "answered"))
         }));
         // By a link of the mail, on a device each.

@@ -27,8 +27,11 @@ pub mod checks;
 pub mod choice_sets;
 pub mod deliveries;
 #[cfg(feature = "render")]
+pub mod event_rules;
+#[cfg(feature = "render")]
 pub mod events;
 mod grants;
+pub mod idempotency;
 pub mod inbox;
 pub mod inbox_search;
 #[cfg(feature = "render")]
@@ -56,6 +59,8 @@ pub mod sent;
 pub mod sms_reports;
 pub mod suppressions;
 pub mod users;
+#[cfg(feature = "render")]
+pub mod watches;
 pub mod webhooks;
 
 /// How long to wait for a free connection before the database counts as not available.

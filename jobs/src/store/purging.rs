@@ -14,7 +14,7 @@ use crate::retention::Kept;
 pub async fn batch(pool: &PgPool, kept: Kept, until: DateTime<Utc>, limit: i64) -> Result<u64, sqlx::Error> {
     let query = match kept {
         Kept::Expired => return super::messages::purge_expired(pool, until, limit).await,
-        Kept::Keys => return super::outbox::purge_keys(pool, until, limit).await,
+        Kept::Keys => return super::idempotency::purge(pool, until, limit).await,
         Kept::Outputs => return super::outputs::purge(pool, until, limit).await,
         Kept::Events => return super::events::purge(pool, until, limit).await,
         Kept::Sessions => return super::access::purge(&mut *pool.acquire().await?, until).await,

@@ -76,7 +76,7 @@ async fn handle(
         handled.failed = true;
         return Ok(handled);
     }
-    let rules = store::events::rules(&mut *transaction, Some(event.watch)).await?;
+    let rules = store::event_rules::all(&mut *transaction, Some(event.watch)).await?;
     if catalogue.is_none() && !rules.is_empty() {
         *catalogue = Some(store::catalogue::read(&context.pool, &context.reader).await?);
     }

@@ -95,7 +95,7 @@ fn free(targets: &mut HashMap<String, i64>, told: Result<String, JoinError>) {
             targets.entry(target).and_modify(|many| *many -= 1);
             targets.retain(|_, many| *many > 0);
         }
-        // Nobody knows which: what is counted too high only waits longer, so it is counted anew.
+        // Nobody knows to whom it was: all are counted anew.
         Err(panic) => {
             tracing::error!("An answer could not be told: {panic}");
             targets.clear();

@@ -5,7 +5,7 @@ use herald_jobs::event_rule::{EventRule, Plan, Surroundings, plan};
 use herald_jobs::refusal::Refusal;
 use herald_jobs::send::{NewMessage, Syntax};
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
-use herald_jobs::store::{self, events, message_templates, message_types};
+use herald_jobs::store::{self, event_rules, events, message_templates, message_types, watches};
 
 use super::fields::{Field, Kind, composed, lines, one_of, syntaxes, typed};
 use super::kept::{Aside, Beside, Kept, MOST_OFFERED, Offered};
@@ -102,10 +102,10 @@ impl Kept for EventRule {
     }
 
     async fn offered(app: &App) -> Result<Offered, store::Error> {
-        let watches = events::watches(&app.pool).await?.into_iter();
+        let watches = watches::list(&app.pool).await?.into_iter();
         let kinds = message_types::list(&app.pool, "", MOST_OFFERED).await?;
         let templates = message_templates::list(&app.pool, "", "", MOST_OFFERED).await?;
-        let shown = |it: events::Watch| {
+        let shown = |it: watches::Watch| {
             (it.id.to_string(), format!("{}: {}.{} {}", it.id, it.table.0, it.table.1, it.on))
         };
         Ok(Offered {
@@ -126,25 +126,25 @@ impl Kept for EventRule {
                 Err(refusal) => refused = Some(refusal),
             }
         }
-        let watches = events::watches(&app.pool).await?;
+        let watches = watches::list(&app.pool).await?;
         let html = Shown { words: login.words, found, watches }.render()?;
         Ok(Aside { html, refused, shows_mail: false })
     }
 
     async fn list(app: &App, asked: &Asked) -> Result<Vec<Self>, store::Error> {
-        events::list_rules(&app.pool, &asked.after, ONE_MORE).await
+        event_rules::list(&app.pool, &asked.after, ONE_MORE).await
     }
 
     async fn get(app: &App, name: &str) -> Result<Option<Self>, store::Error> {
-        events::rule_of(&app.pool, name).await
+        event_rules::get(&app.pool, name).await
     }
 
     async fn save(self, app: &App, expect: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
-        events::save_rule(&app.pool, self, expect, actor).await
+        event_rules::save(&app.pool, self, expect, actor).await
     }
 
     async fn remove(app: &App, name: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
-        events::remove_rule(&app.pool, name, expect, actor).await
+        event_rules::remove(&app.pool, name, expect, actor).await
     }
 }
 
@@ -153,7 +153,7 @@ impl Kept for EventRule {
 struct Shown {
     words: &'static Words,
     found: Option<Vec<Tried>>,
-    watches: Vec<events::Watch>,
+    watches: Vec<watches::Watch>,
 }
 
 /// An event, and what the rule makes of it.

@@ -4,7 +4,7 @@ use askama::Template;
 use herald_jobs::event_rule::On;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
-use herald_jobs::store::{self, events};
+use herald_jobs::store::{self, events, watches};
 use serde::Serialize;
 
 use super::fields::{Field, Kind};
@@ -30,9 +30,9 @@ pub(crate) struct Watched {
     has_trigger: bool,
 }
 
-impl From<events::Watch> for Watched {
-    fn from(watch: events::Watch) -> Self {
-        let events::Watch { id, table: (schema, name), on, has_trigger } = watch;
+impl From<watches::Watch> for Watched {
+    fn from(watch: watches::Watch) -> Self {
+        let watches::Watch { id, table: (schema, name), on, has_trigger } = watch;
         Self { id: id.to_string(), table: format!("{schema}.{name}"), on, has_trigger }
     }
 }
@@ -90,12 +90,12 @@ impl Kept for Watched {
 
     async fn list(app: &App, asked: &Asked) -> Result<Vec<Self>, store::Error> {
         let after = asked.after.parse().unwrap_or(0);
-        let watches = events::watches(&app.pool).await?.into_iter();
+        let watches = watches::list(&app.pool).await?.into_iter();
         Ok(watches.filter(|watch| watch.id > after).map(Self::from).collect())
     }
 
     async fn get(app: &App, name: &str) -> Result<Option<Self>, store::Error> {
-        let watches = events::watches(&app.pool).await?;
+        let watches = watches::list(&app.pool).await?;
         Ok(watches.into_iter().map(Self::from).find(|watch| watch.id == name))
     }
 
@@ -106,13 +106,13 @@ impl Kept for Watched {
                 return Err(Refusal::new(field, "must not hold the character U+0000").into());
             }
         }
-        let id = events::add_watch(&app.pool, &self.table, &on, actor).await?;
+        let id = watches::add(&app.pool, &self.table, &on, actor).await?;
         Ok(Saved { value: Self { id: id.to_string(), ..self }, created: true })
     }
 
     async fn remove(app: &App, name: &str, _: &Expect, actor: &str) -> Result<bool, ChangeError> {
         let Ok(id) = name.parse() else { return Ok(false) };
-        Ok(events::remove_watch(&app.pool, id, actor).await?)
+        Ok(watches::remove(&app.pool, id, actor).await?)
     }
 }
 
