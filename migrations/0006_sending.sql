@@ -48,7 +48,7 @@ create function herald.upsert_user(
     mobile       text default null,
     locale       text default null,
     time_zone    text default null,
-    active       boolean default true
+    active       boolean default null
 ) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -62,14 +62,14 @@ begin
     insert into herald.app_user as u (username, display_name, email, mobile, locale, time_zone, active)
     values (lower(upsert_user.username), coalesce(upsert_user.display_name, ''), upsert_user.email,
             upsert_user.mobile, coalesce(upsert_user.locale, 'en'), coalesce(upsert_user.time_zone, 'UTC'),
-            upsert_user.active)
+            coalesce(upsert_user.active, true))
     on conflict on constraint app_user_username_key do update set
         display_name = coalesce(upsert_user.display_name, u.display_name),
         email        = coalesce(upsert_user.email, u.email),
         mobile       = coalesce(upsert_user.mobile, u.mobile),
         locale       = coalesce(upsert_user.locale, u.locale),
         time_zone    = coalesce(upsert_user.time_zone, u.time_zone),
-        active       = upsert_user.active,
+        active       = coalesce(upsert_user.active, u.active),
         updated_at   = now()
     returning id into user_id;
     return user_id;

@@ -7,7 +7,7 @@ use std::io::Read;
 use herald_jobs::account::Account;
 use herald_jobs::address::Username;
 use herald_jobs::refusal::Refusal;
-use herald_jobs::store::users::NewUser;
+use herald_jobs::store::users::{Imported, NewUser};
 use herald_jobs::store::{self, PgPool};
 use serde::Deserialize;
 
@@ -152,29 +152,24 @@ impl People {
         Ok(self)
     }
 
-    /// How many of the users would be added, and how many changed.
+    /// How many of the users would be added, how many changed, and how many of these are deactivated.
     ///
     /// # Errors
     /// The database cannot be reached.
-    pub async fn standing(&self, pool: &PgPool) -> Result<(usize, usize), store::Error> {
+    pub async fn standing(&self, pool: &PgPool) -> Result<Imported, store::Error> {
         let names: Vec<String> = self.users.iter().map(|(_, name, _)| name.to_string()).collect();
-        let known = store::users::by_names(pool, &names).await?.len();
-        Ok((names.len() - known, known))
+        let known = store::users::by_names(pool, &names).await?;
+        let inactive = known.iter().filter(|user| !user.active).count();
+        Ok(Imported { added: names.len() - known.len(), changed: known.len(), inactive })
     }
 
-    /// Adds and changes all of them; answers how many of each. Call it when there are no problems.
+    /// Adds and changes all of them, as `actor` asked. Call it when there are no problems.
     ///
     /// # Errors
     /// The database cannot be reached; nothing has changed then.
-    pub async fn save(&self, pool: &PgPool, actor: &str) -> Result<(usize, usize), store::Error> {
-        let (added, changed) = self.standing(pool).await?;
-        let mut transaction = pool.begin().await?;
-        for (_, name, user) in &self.users {
-            store::users::upsert(&mut *transaction, name, user).await?;
-        }
-        store::audit::record(&mut *transaction, actor, "user import", &self.users.len().to_string()).await?;
-        transaction.commit().await?;
-        Ok((added, changed))
+    pub async fn save(&self, pool: &PgPool, actor: &str) -> Result<Imported, store::Error> {
+        let users: Vec<_> = self.users.iter().map(|(_, name, user)| (name, user)).collect();
+        store::users::import(pool, &users, actor).await
     }
 
     fn refuse(&mut self, row: usize, problem: String) {

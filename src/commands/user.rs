@@ -184,8 +184,11 @@ async fn import(wiring: &Wiring, file: &std::path::Path) -> Result<()> {
         let problems: Vec<String> = people.problems.iter().map(ToString::to_string).collect();
         bail!("nobody was imported:\n{}", problems.join("\n"));
     }
-    let (added, changed) = people.save(&wiring.pool, ACTOR).await?;
-    println!("{} users imported", added + changed);
+    let imported = people.save(&wiring.pool, ACTOR).await?;
+    println!("{} users imported", imported.added + imported.changed);
+    if imported.inactive > 0 {
+        println!("deactivated, as before: {}", imported.inactive);
+    }
     Ok(())
 }
 

@@ -97,6 +97,26 @@ async fn an_import_of_users_is_all_or_nothing() {
 }
 
 #[tokio::test]
+async fn who_was_deactivated_stays_so_whatever_a_list_of_people_says() {
+    let story = Story::begin().await;
+    story.say(&["user", "rm", "bob"]).await;
+    let people = "username,display_name,time_zone\nbob,Bob,Europe/Berlin\ndora,Dora,\n";
+    let imported = story.run_with_input(&["user", "import", "-"], people).await;
+    let said = String::from_utf8_lossy(&imported.stdout).into_owned();
+    assert_eq!(said, "2 users imported\ndeactivated, as before: 1\n");
+    story.execute("select herald.upsert_user('bob', mobile => '+491701234567')").await;
+    let bob =
+        "select count(*) from herald.app_user where username = 'bob' and not active and display_name = 'Bob'
+               and time_zone = 'Europe/Berlin' and mobile = '+491701234567'";
+    assert_eq!(story.count(bob).await, 1);
+    story.execute("select herald.upsert_user('bob', active => true)").await;
+    assert_eq!(story.count("select count(*) from herald.app_user where active").await, 3);
+    let audited =
+        "select count(*) from herald.audit where action = 'user import' and subject in ('bob', 'dora')";
+    assert_eq!(story.count(audited).await, 2);
+}
+
+#[tokio::test]
 async fn dead_sends_are_listed_replayed_and_dropped() {
     let story = Story::begin().await;
     story.add_type("PASSING", |_| {}).await;

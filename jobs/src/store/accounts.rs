@@ -98,6 +98,8 @@ pub async fn save(
     let account = account.validate()?;
     let mut transaction = pool.begin().await?;
     lock(&mut transaction, "app_user", &account.username).await?;
+    // Waits for an import, so that it is read as that left it.
+    sqlx::query!("lock table herald.app_user in row exclusive mode").execute(&mut *transaction).await?;
     let current = get(&mut *transaction, &account.username).await?;
     expect.check(current.as_ref())?;
     let known = current.as_ref().is_some_and(|current| current.time_zone == account.time_zone);

@@ -1,6 +1,6 @@
 //! People.
 
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 
 use crate::address::Username;
 
@@ -83,6 +83,75 @@ pub async fn upsert(
     )
     .fetch_one(executor)
     .await
+}
+
+/// How an import ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Users that are new.
+    pub added: usize,
+    /// Users that were there.
+    pub changed: usize,
+    /// Those of them that are deactivated, and stay so.
+    pub inactive: usize,
+}
+
+/// Adds and changes users, all of them or none, as `actor` asked. Their time zones are known to be some.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn import(
+    pool: &PgPool,
+    users: &[(&Username, &NewUser)],
+    actor: &str,
+) -> Result<Imported, sqlx::Error> {
+    let column = |of: fn(&NewUser) -> &Option<String>| -> Vec<Option<String>> {
+        users.iter().map(|(_, user)| of(user).clone()).collect()
+    };
+    let names: Vec<String> = users.iter().map(|(name, _)| name.to_string()).collect();
+    let mut transaction = pool.begin().await?;
+    // Nobody else changes users meanwhile; messages to them are not in the way.
+    sqlx::query!("lock table herald.app_user in share row exclusive mode").execute(&mut *transaction).await?;
+    let imported = sqlx::query!(
+        r#"with person as (
+               select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+                   as p(username, display_name, email, mobile, locale, time_zone)
+           ), changed as (
+               update herald.app_user u
+               set display_name = coalesce(p.display_name, u.display_name), email = coalesce(p.email, u.email),
+                   mobile = coalesce(p.mobile, u.mobile), locale = coalesce(p.locale, u.locale),
+                   time_zone = coalesce(p.time_zone, u.time_zone), updated_at = now()
+               from person p where u.username = p.username
+               returning u.username, u.active
+           ), added as (
+               insert into herald.app_user (username, display_name, email, mobile, locale, time_zone)
+               select p.username, coalesce(p.display_name, ''), p.email, p.mobile, coalesce(p.locale, 'en'),
+                      coalesce(p.time_zone, 'UTC')
+               from person p where not exists (select from herald.app_user u where u.username = p.username)
+               returning username
+           ), audited as (
+               insert into herald.audit (actor, action, subject) select $7, 'user import', username from person
+           )
+           select (select count(*) from added) as "added!", count(*) as "changed!",
+                  count(*) filter (where not active) as "inactive!"
+           from changed"#,
+        &names,
+        &column(|user| &user.display_name) as &[Option<String>],
+        &column(|user| &user.email) as &[Option<String>],
+        &column(|user| &user.mobile) as &[Option<String>],
+        &column(|user| &user.locale) as &[Option<String>],
+        &column(|user| &user.time_zone) as &[Option<String>],
+        actor
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    let count = |many: i64| usize::try_from(many).unwrap_or_default();
+    Ok(Imported {
+        added: count(imported.added),
+        changed: count(imported.changed),
+        inactive: count(imported.inactive),
+    })
 }
 
 /// Sets what a user may do.

@@ -1,5 +1,7 @@
 //! What the pages say on which Herald itself is looked after: the registry, the schedule, tokens, the audit log.
 
+use herald_jobs::store::users::Imported;
+
 use crate::app::Role;
 
 /// All of it, in one language. Labels are paired with a hint where one is needed; an empty hint is not shown.
@@ -92,8 +94,8 @@ pub(crate) struct Operations {
     pub(crate) import_file: &'static str,
     pub(crate) check_first: &'static str,
     /// How many would be added, and changed.
-    pub(crate) would_import: fn(usize, usize) -> String,
-    pub(crate) imported: fn(usize, usize) -> String,
+    pub(crate) would_import: fn(&Imported) -> String,
+    pub(crate) imported: fn(&Imported) -> String,
     pub(crate) nobody_imported: &'static str,
     pub(crate) row: fn(usize) -> String,
     pub(crate) log_in_link: &'static str,
@@ -228,8 +230,10 @@ pub(super) static ENGLISH: Operations = Operations {
     ),
     import_file: "Take it from a file",
     check_first: "Check only",
-    would_import: |added, changed| format!("All is well: {added} would be added and {changed} changed."),
-    imported: |added, changed| format!("{added} added, {changed} changed."),
+    would_import: |it| {
+        format!("All is well: {} would be added and {} changed.{}", it.added, it.changed, still_inactive(it))
+    },
+    imported: |it| format!("{} added, {} changed.{}", it.added, it.changed, still_inactive(it)),
     nobody_imported: "Nobody was imported:",
     row: |row| format!("Row {row}"),
     log_in_link: "Log-in link",
@@ -250,3 +254,10 @@ pub(super) static ENGLISH: Operations = Operations {
         format!("{name}, {role}")
     },
 };
+
+fn still_inactive(imported: &Imported) -> String {
+    match imported.inactive {
+        0 => String::new(),
+        some => format!(" Deactivated, as before: {some}."),
+    }
+}

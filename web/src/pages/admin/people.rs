@@ -57,12 +57,11 @@ pub(crate) async fn import(
         return page(&app, &login, &jar, typed, None, people.problems).await;
     }
     if fields.get("do") == "check" {
-        let (added, changed) = people.standing(&app.pool).await?;
-        let told = Some((words.would_import)(added, changed));
+        let told = Some((words.would_import)(&people.standing(&app.pool).await?));
         return page(&app, &login, &jar, typed, told, Vec::new()).await;
     }
-    let (added, changed) = people.save(&app.pool, &login.user.username).await?;
-    page(&app, &login, &jar, "", Some((words.imported)(added, changed)), Vec::new()).await
+    let imported = people.save(&app.pool, &login.user.username).await?;
+    page(&app, &login, &jar, "", Some((words.imported)(&imported)), Vec::new()).await
 }
 
 /// POST /admin/users/link/{name}: makes a link, and shows it in this answer only.
