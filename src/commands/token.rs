@@ -51,9 +51,8 @@ impl Token {
             Self::Create { name, sender, message_types, rate, admin, expires } => {
                 let wanted = WantedToken { name, senders: sender, message_types, rate, admin, expires };
                 let token = wanted.read(&wiring.pool, wiring.clock.now()).await?;
-                let name = token.name.clone();
-                let token = herald_web::access::new_api_token(&wiring.pool, &wiring.clock, token).await?;
-                store::audit::record(&wiring.pool, ACTOR, "token create", &name).await?;
+                let token =
+                    herald_web::access::new_api_token(&wiring.pool, &wiring.clock, token, ACTOR).await?;
                 println!("{token}");
             }
             Self::List => {
@@ -79,10 +78,10 @@ impl Token {
                 }
             }
             Self::Revoke { prefix } => {
-                if store::access::revoke_api_token(&wiring.pool, &prefix, wiring.clock.now()).await? == 0 {
+                let now = wiring.clock.now();
+                if !store::access::revoke_api_token(&wiring.pool, &prefix, now, ACTOR).await? {
                     bail!("there is no token {prefix}, or it was revoked before");
                 }
-                store::audit::record(&wiring.pool, ACTOR, "token revoke", &prefix).await?;
             }
         }
         Ok(())

@@ -170,7 +170,7 @@ async fn tell(wiring: &Wiring, pages: SocketAddr, begun: Instant, until_first_me
         return Ok(());
     }
     let token = NewToken { name: "demo".into(), sender: "report_task".into(), ..NewToken::default() };
-    let token = herald_web::access::new_api_token(&wiring.pool, &wiring.clock, token).await?;
+    let token = herald_web::access::new_api_token(&wiring.pool, &wiring.clock, token, "demo").await?;
     let web = wiring.public_url()?;
     println!(
         r#"

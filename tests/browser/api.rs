@@ -11,7 +11,8 @@ use crate::support::eventually;
 async fn the_page_of_the_api_shows_each_request_and_sends_it() {
     let stage = Stage::start().await;
     let token = NewToken { sender: "report_task".into(), ..NewToken::default() };
-    let token = herald_web::access::new_api_token(&stage.pool, &Clock::system(), token).await.unwrap();
+    let token =
+        herald_web::access::new_api_token(&stage.pool, &Clock::system(), token, "test").await.unwrap();
     let page = &stage.client;
     stage.go("/api").await;
     let send = Locator::XPath("//details[summary/code[.='POST /api/v1/messages']]");

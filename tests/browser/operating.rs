@@ -28,7 +28,7 @@ async fn furnish(stage: &Stage) {
             admin: rate.is_none(),
             ..NewToken::default()
         };
-        herald_web::access::new_api_token(&stage.pool, &clock, token).await.unwrap();
+        herald_web::access::new_api_token(&stage.pool, &clock, token, "test").await.unwrap();
     }
     for (action, subject) in
         [("user set", "bob"), ("type set", "PO-APPROVE"), ("registry set", "SMTP-SERVER")]

@@ -198,7 +198,7 @@ async fn two_hundred_producers_lose_and_double_nothing_while_everything_is_kille
         sql: store::pool(&database_url, "another", 20).unwrap(),
         http: reqwest::Client::new(),
         url: format!("http://{listen}/api/v1/messages"),
-        token: herald_web::access::new_api_token(&herald.pool, &herald.clock, token).await.unwrap(),
+        token: herald_web::access::new_api_token(&herald.pool, &herald.clock, token, "test").await.unwrap(),
     };
     let mut blows = Blows {
         random: StdRng::seed_from_u64(SEED),

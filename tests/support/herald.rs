@@ -364,7 +364,7 @@ impl Herald {
 
 /// Where the functions that are shipped are.
 pub(crate) fn functions_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("config/functions")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo/functions")
 }
 
 /// How full a queue is. A connection that broke when Redis died says so when it is used next.

@@ -175,7 +175,7 @@ impl World {
     /// A token as it is told to be.
     pub(crate) async fn token_of(&self, token: NewToken) -> String {
         let token = NewToken { name: "test".to_owned(), ..token };
-        herald_web::access::new_api_token(&self.pool, &self.clock, token).await.unwrap()
+        herald_web::access::new_api_token(&self.pool, &self.clock, token, "test").await.unwrap()
     }
 
     /// A token that may change templates and models.

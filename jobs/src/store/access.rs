@@ -1,7 +1,7 @@
 //! Sessions, one-use login links and API tokens. Only hashes are stored: who reads these tables gets in nowhere.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 
 use super::users::User;
 
@@ -250,15 +250,17 @@ pub struct ApiToken {
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
-/// Adds an API token.
+/// Adds an API token, as `actor` asked.
 ///
 /// # Errors
 /// The database cannot be reached.
 pub async fn add_api_token(
-    executor: impl PgExecutor<'_>,
+    pool: &PgPool,
     token: &ApiToken,
     token_hash: &[u8],
+    actor: &str,
 ) -> Result<(), sqlx::Error> {
+    let mut transaction = pool.begin().await?;
     sqlx::query!(
         "insert into herald.api_token (prefix, token_hash, name, sender, admin, created_at, expires_at, senders,
                                        message_types, rate)
@@ -274,9 +276,10 @@ pub async fn add_api_token(
         token.message_types.as_deref(),
         token.rate
     )
-    .execute(executor)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    super::audit::record(&mut *transaction, actor, "token create", &token.prefix).await?;
+    transaction.commit().await
 }
 
 /// The API token with this hash, if it is good at `now`.
@@ -300,7 +303,7 @@ pub async fn api_token(
     .await
 }
 
-/// Notes that the API token with this hash was used.
+/// Notes that the API token with this hash is used, unless that was noted after `unless_after`.
 ///
 /// # Errors
 /// The database cannot be reached.
@@ -308,10 +311,19 @@ pub async fn api_token_used(
     executor: impl PgExecutor<'_>,
     token_hash: &[u8],
     now: DateTime<Utc>,
+    unless_after: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!("update herald.api_token set last_used_at = $2 where token_hash = $1", token_hash, now)
-        .execute(executor)
-        .await?;
+    sqlx::query!(
+        "update herald.api_token set last_used_at = $2
+         where token_hash = (select token_hash from herald.api_token
+                             where token_hash = $1 and (last_used_at is null or last_used_at <= $3)
+                             for no key update skip locked)",
+        token_hash,
+        now,
+        unless_after
+    )
+    .execute(executor)
+    .await?;
     Ok(())
 }
 
@@ -329,23 +341,30 @@ pub async fn api_tokens(executor: impl PgExecutor<'_>) -> Result<Vec<ApiToken>, 
     .await
 }
 
-/// Revokes the tokens with this prefix. Answers how many.
+/// Revokes the tokens with this prefix, as `actor` asked. `false`: there are none, or they were revoked before.
 ///
 /// # Errors
 /// The database cannot be reached.
 pub async fn revoke_api_token(
-    executor: impl PgExecutor<'_>,
+    pool: &PgPool,
     prefix: &str,
     now: DateTime<Utc>,
-) -> Result<u64, sqlx::Error> {
+    actor: &str,
+) -> Result<bool, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
     let revoked = sqlx::query!(
         "update herald.api_token set revoked_at = $2 where prefix = $1 and revoked_at is null",
         prefix,
         now
     )
-    .execute(executor)
+    .execute(&mut *transaction)
     .await?;
-    Ok(revoked.rows_affected())
+    if revoked.rows_affected() == 0 {
+        return Ok(false);
+    }
+    super::audit::record(&mut *transaction, actor, "token revoke", prefix).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 /// Deletes sessions and login links that ended before `now`. Answers how many.

@@ -75,11 +75,16 @@ pub struct NewToken {
     pub life: Option<TimeDelta>,
 }
 
-/// Makes a token for the API. Answers the token itself, which is stored nowhere.
+/// Makes a token for the API, as `actor` asked. Answers the token itself, which is stored nowhere.
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn new_api_token(pool: &PgPool, clock: &Clock, token: NewToken) -> Result<String, store::Error> {
+pub async fn new_api_token(
+    pool: &PgPool,
+    clock: &Clock,
+    token: NewToken,
+    actor: &str,
+) -> Result<String, store::Error> {
     let now = clock.now();
     let prefix = format!("{}{}", token::API_MARK, token::letters(8));
     let secret = format!("{prefix}_{}", token::random());
@@ -96,6 +101,6 @@ pub async fn new_api_token(pool: &PgPool, clock: &Clock, token: NewToken) -> Res
         revoked_at: None,
         last_used_at: None,
     };
-    store::access::add_api_token(pool, &known, &token::hash(&secret)).await?;
+    store::access::add_api_token(pool, &known, &token::hash(&secret), actor).await?;
     Ok(secret)
 }

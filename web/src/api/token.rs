@@ -31,8 +31,10 @@ pub(crate) async fn require(
     let (hash, now) = (token::hash(secret), app.clock.now());
     let known = store::access::api_token(&app.pool, &hash, now).await?;
     let known = known.ok_or_else(|| problem::unauthorised(true))?;
-    if known.last_used_at.is_none_or(|used| now - used > NOTED) {
-        store::access::api_token_used(&app.pool, &hash, now).await?;
+    if known.last_used_at.is_none_or(|used| now - used > NOTED)
+        && let Err(error) = store::access::api_token_used(&app.pool, &hash, now, now - NOTED).await
+    {
+        tracing::warn!("Could not note that the token {} is used: {error}", known.prefix);
     }
     request.extensions_mut().insert(Caller(known));
     Ok(next.run(request).await)

@@ -127,8 +127,7 @@ pub(crate) async fn create(
     let refused = match wanted {
         Ok(token) => {
             let name = token.name.clone();
-            let secret = new_api_token(&app.pool, &app.clock, token).await?;
-            store::audit::record(&app.pool, &login.user.username, "token create", &name).await?;
+            let secret = new_api_token(&app.pool, &app.clock, token, &login.user.username).await?;
             return Ok(Html(Made { shell, name, secret }.render()?).into_response());
         }
         Err(ChangeError::Refused(refusal)) => refusal,
@@ -156,11 +155,11 @@ pub(crate) async fn revoke(
     Path(prefix): Path<String>,
     _fields: Fields,
 ) -> Result<Response, PageError> {
+    let (now, actor) = (app.clock.now(), &login.user.username);
     let known = !prefix.contains('\0');
-    if !known || store::access::revoke_api_token(&app.pool, &prefix, app.clock.now()).await? == 0 {
+    if !known || !store::access::revoke_api_token(&app.pool, &prefix, now, actor).await? {
         return Err(PageError::NotFound);
     }
-    store::audit::record(&app.pool, &login.user.username, "token revoke", &prefix).await?;
     Ok(Redirect::to("/admin/tokens?done=revoked").into_response())
 }
 
