@@ -2,9 +2,9 @@
 
 use herald_jobs::model::Model;
 use herald_jobs::reminder::ReminderRule;
-use herald_jobs::store;
 use herald_jobs::store::change::Expect;
 use herald_jobs::store::occurrences::{self, Span};
+use herald_jobs::store::{self, message_templates, message_types};
 use serde_json::{Value, json};
 
 use super::models::model;
@@ -162,6 +162,26 @@ async fn a_model_stays_while_a_rule_needs_it_and_a_view_that_fails_fails_its_rul
     let other = shop.standing("OTHER").await;
     assert!(other.last_failed && other.last_result.unwrap().contains("gone"));
     assert_eq!(store::reminders::troubled(&shop.story.pool).await.unwrap(), (0, 1));
+}
+
+#[tokio::test]
+async fn what_a_rule_names_stays_and_a_rule_without_it_fails() {
+    let shop = Shop::open().await;
+    shop.order(80).await;
+    let standing = shop.rule(json!({})).await.unwrap();
+    let (pool, code) = (&shop.story.pool, standing.rule.template.as_str());
+    let kept = message_templates::retire(pool, code, &Expect::Anything, "test").await.unwrap_err();
+    assert_eq!(kept.to_string(), format!("the reminder rule {} needs {code}", standing.rule.code));
+    shop.story.add_type("OWN", |_| {}).await;
+    shop.rule(json!({"message_type": "OWN"})).await.unwrap();
+    let kept = message_types::remove(pool, "OWN", &Expect::Anything, "test").await.unwrap_err();
+    assert_eq!(kept.to_string(), format!("the reminder rule {} needs OWN", standing.rule.code));
+    // Somebody did it by SQL.
+    shop.story.execute("delete from herald.message_type where code = 'OWN'").await;
+    let said = shop.reminders.run_all().await.unwrap().unwrap_err();
+    assert!(said.contains("message_type: there is no message type \"OWN\""), "{said}");
+    let standing = shop.standing(&standing.rule.code).await;
+    assert!(standing.last_failed, "{:?}", standing.last_result);
 }
 
 #[tokio::test]

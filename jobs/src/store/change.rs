@@ -2,7 +2,7 @@
 
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::refusal::Refusal;
 
@@ -76,4 +76,25 @@ pub(super) async fn lock(connection: &mut PgConnection, table: &str, name: &str)
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// A rule, of events or reminders, that names this template or message type (`what`), for people.
+///
+/// # Errors
+/// The database cannot be reached.
+pub(super) async fn rule_naming(
+    executor: impl PgExecutor<'_>,
+    what: &str,
+    code: &str,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select 'the reminder rule ' || code as "rule!" from herald.reminder_rule where definition->>$1 = $2
+           union all
+           select 'the event rule ' || code from herald.event_rule where rule->>$1 = $2
+           limit 1"#,
+        what,
+        code
+    )
+    .fetch_optional(executor)
+    .await
 }

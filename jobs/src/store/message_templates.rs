@@ -177,11 +177,14 @@ pub async fn put(pool: &PgPool, templates: &[MessageTemplate], actor: &str) -> R
 /// Takes a template out of use: what names it is refused from now on. Its versions stay. Answers whether there was one.
 ///
 /// # Errors
-/// [`ChangeError`]; nothing has changed then.
+/// [`ChangeError::Kept`] where a rule needs it; nothing has changed then.
 pub async fn retire(pool: &PgPool, code: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
     let mut transaction = pool.begin().await?;
     let Some(current) = get(&mut *transaction, code).await? else { return Ok(false) };
     expect.check(Some(&current))?;
+    if let Some(rule) = super::change::rule_naming(&mut *transaction, "template", code).await? {
+        return Err(ChangeError::Kept(format!("{rule} needs {code}")));
+    }
     let retired = sqlx::query!(
         "insert into herald.message_template (code, version, syntax, message_text, retired, saved_by)
          values ($1, $2 + 1, $3, $4, true, $5) on conflict do nothing",

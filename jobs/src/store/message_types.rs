@@ -147,7 +147,7 @@ pub async fn save(
 /// Deletes a message type. Answers whether there was one.
 ///
 /// # Errors
-/// [`ChangeError::Kept`] where it is shipped, or a send that is not in its inbox yet needs it.
+/// [`ChangeError::Kept`] where it is shipped, or a rule or a send that is not in its inbox yet needs it.
 pub async fn remove(pool: &PgPool, code: &str, expect: &Expect, actor: &str) -> Result<bool, ChangeError> {
     let mut transaction = pool.begin().await?;
     lock(&mut transaction, "message_type", code).await?;
@@ -157,6 +157,9 @@ pub async fn remove(pool: &PgPool, code: &str, expect: &Expect, actor: &str) -> 
         return Err(ChangeError::Kept(format!(
             "{code} is shipped with Herald: it can be adjusted, not deleted"
         )));
+    }
+    if let Some(rule) = super::change::rule_naming(&mut *transaction, "message_type", code).await? {
+        return Err(ChangeError::Kept(format!("{rule} needs {code}")));
     }
     if is_awaited(&mut transaction, code).await? {
         let problem = format!("a message of the type {code} is not in its inbox yet: wait, or drop it");

@@ -157,6 +157,12 @@ impl Reminders {
         });
         let (accepting, recipient, contacts) = match prepared {
             Ok(prepared) => prepared,
+            // What is missing for one record is missing for all.
+            Err(SendError::Refused(refusal))
+                if matches!(refusal.field.as_str(), "template" | "message_type") =>
+            {
+                return Err(ReminderError::Refused(refusal));
+            }
             Err(SendError::Refused(refusal)) => return Ok(Err(named(refusal.to_string()))),
             Err(error) => return Err(of_send(error)),
         };
