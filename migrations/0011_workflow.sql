@@ -41,7 +41,7 @@ create table herald.answer_event (
     constraint answer_event_of_authorisation unique (authorisation_id),
     constraint answer_event_of_one check ((message_id is null) <> (authorisation_id is null))
 );
-create index answer_event_due on herald.answer_event (next_attempt_at) where state = 'pending';
+create index answer_event_due on herald.answer_event (answer_to, next_attempt_at) where state = 'pending';
 create index answer_event_lease on herald.answer_event (lease_until) where state = 'sending';
 create index answer_event_failed on herald.answer_event (finished_at) where state = 'failed';
 create index answer_event_ended on herald.answer_event (finished_at) where finished_at is not null;
@@ -102,6 +102,8 @@ create table herald.authorisation (
 create index authorisation_overdue on herald.authorisation (due_at) where status = 'pending' and due_at is not null;
 create index authorisation_unasked on herald.authorisation (created_at) where status = 'pending' and to_ask is not null;
 create index authorisation_subject on herald.authorisation (model, model_key, id);
+create index authorisation_model on herald.authorisation (model, id);
+create index authorisation_pending on herald.authorisation (id) where status = 'pending';
 
 create table herald.approver (
     authorisation_id uuid not null references herald.authorisation (id) on delete cascade,

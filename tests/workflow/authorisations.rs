@@ -281,6 +281,20 @@ async fn c03d_approvers_are_found_on_the_record() {
         standing(&story, gone).await.reason.is_some_and(|why| why.contains("there is no such record"))
     })
     .await;
+    // A record that cannot be read is not asked for again for ever.
+    let mut lock = story.pool.begin().await.unwrap();
+    sqlx::query("lock table shop.customer in access exclusive mode").execute(&mut *lock).await.unwrap();
+    let slow = ask(&story, &on(7)).await;
+    let tries = "select count(*) from herald.authorisation where tries > 0 and status = 'pending'";
+    eventually("a first try", async || story.count(tries).await == 1).await;
+    story.execute("update herald.authorisation set tries = 30 where status = 'pending'").await;
+    story.clock.advance(TimeDelta::minutes(6));
+    eventually("it to be given up", async || {
+        let it = standing(&story, slow).await;
+        it.status == Status::Failed && it.reason.is_some_and(|why| why.starts_with("Nobody can be asked: "))
+    })
+    .await;
+    lock.rollback().await.unwrap();
     workers.stop().await;
 }
 

@@ -8,6 +8,7 @@ use herald_jobs::store;
 use uuid::Uuid;
 
 use crate::Context;
+use crate::workflow::now;
 
 /// Most rows of a table that follow in one transaction: a few hundred milliseconds.
 const GROUP: i32 = 2_000;
@@ -24,6 +25,8 @@ struct Progress {
     writers: Vec<String>,
     /// The message that the last group ended with; nil: the next group looks from the beginning.
     last: Uuid,
+    /// A look at all of it found nothing: before the next one, the writers have to end.
+    is_done_but_for_writers: bool,
 }
 
 impl Follower {
@@ -51,17 +54,20 @@ impl Follower {
     /// A statement that had begun before the mark may still bring a row that no group finds: the mark stays open until all that were
     /// writing then have ended, and a look from the beginning after that finds nothing. Answers whether there is more to do.
     async fn follow(&mut self, batch: Uuid) -> Result<bool, store::Error> {
-        let (pool, now) = (&self.context.pool, self.context.clock.now());
+        let (pool, now) = (&self.context.pool, now(&self.context).await?);
         let progress = match self.batches.entry(batch) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
                 let writers = store::cancelling::writers(pool).await?;
-                new.insert(Progress { writers, last: Uuid::nil() })
+                new.insert(Progress { writers, last: Uuid::nil(), is_done_but_for_writers: false })
             }
         };
         if !progress.writers.is_empty() {
             let writing = store::cancelling::writers(pool).await?;
             progress.writers.retain(|writer| writing.contains(writer));
+            if progress.is_done_but_for_writers && !progress.writers.is_empty() {
+                return Ok(false);
+            }
         }
         let is_whole_look = progress.last.is_nil();
         let Some(group) = store::cancelling::follow(pool, batch, progress.last, GROUP, now).await? else {
@@ -71,6 +77,7 @@ impl Follower {
         if group.many > 0 || !is_whole_look {
             return Ok(true);
         }
+        progress.is_done_but_for_writers = true;
         if progress.writers.is_empty() {
             store::cancelling::followed(pool, batch, now).await?;
             tracing::info!(batch.id = %batch, "All of a cancelled batch has followed");

@@ -59,18 +59,24 @@ pub async fn claim(
 ) -> Result<Vec<ClaimedEvent>, sqlx::Error> {
     sqlx::query_as!(
         ClaimedEvent,
-        r#"update herald.answer_event e
+        // From target to target by the index: what waits for one is not gone through to find what waits for another.
+        r#"with recursive target(name) as (
+               select min(answer_to) from herald.answer_event where state = 'pending'
+               union all
+               select (select min(answer_to) from herald.answer_event e where state = 'pending' and e.answer_to > target.name)
+               from target where target.name is not null
+           )
+           update herald.answer_event e
            set state = 'sending', lease_token = $1, lease_until = $3, attempts = attempts + 1
            where id = any((
                array(select id from herald.answer_event where state = 'sending' and lease_until < $2 and answer_to <> all($5)
                      limit $4 for update skip locked)
                || array(select id from herald.answer_event where state = 'pending' and id = any(array(
-                            select id from (
-                                select id, next_attempt_at, row_number() over (partition by answer_to order by next_attempt_at) as place
-                                from (select id, answer_to, next_attempt_at from herald.answer_event
-                                      where state = 'pending' and next_attempt_at <= $2 and answer_to <> all($5)
-                                      order by next_attempt_at limit 500) as due) as placed
-                            where place <= $6 order by next_attempt_at limit $4))
+                            select due.id from target cross join lateral (
+                                select id, next_attempt_at from herald.answer_event e
+                                where e.answer_to = target.name and state = 'pending' and next_attempt_at <= $2
+                                order by next_attempt_at limit $6) as due
+                            where target.name <> all($5) order by due.next_attempt_at limit $4))
                         for update skip locked))[1:$4::int])
            returning id, lease_token as "lease_token!", answer_to as "answer_to!", payload::text as "payload!", attempts, created_at"#,
         token,

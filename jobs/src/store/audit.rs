@@ -1,7 +1,7 @@
 //! Who changed what.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 
 /// Records that `actor` did `action` to `subject`.
 ///
@@ -55,11 +55,12 @@ pub struct Filter {
 /// # Errors
 /// The database cannot be reached.
 pub async fn list(
-    executor: impl PgExecutor<'_>,
+    pool: &PgPool,
     filter: &Filter,
     before: Option<i64>,
     limit: i64,
 ) -> Result<Vec<Entry>, sqlx::Error> {
+    let mut connection = super::filtering(pool).await?;
     sqlx::query_as!(
         Entry,
         "select id, at, actor, action, subject from herald.audit
@@ -72,6 +73,6 @@ pub async fn list(
         filter.action,
         limit
     )
-    .fetch_all(executor)
+    .fetch_all(&mut *connection)
     .await
 }

@@ -115,47 +115,25 @@ pub async fn list(
     filter: &AuthorisationFilter,
     limit: i64,
 ) -> Result<Vec<Authorisation>, sqlx::Error> {
-    let (status, models) = (filter.status.map(Status::as_str), filter.models.as_deref());
-    let ids = match (&filter.model, &filter.model_key) {
-        // By their own index.
-        (Some(model), Some(key)) => {
-            sqlx::query_scalar!(
-                "select id from herald.authorisation
-                 where model = $1 and model_key = $2 and ($3::text is null or status = $3) and ($4::text[] is null or model = any($4))
-                   and ($7::text[] is null or message->>'message_type' = any($7))
-                   and id < coalesce($5::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-                 order by id desc limit $6",
-                model,
-                key,
-                status,
-                models,
-                filter.before,
-                limit,
-                filter.types.as_deref()
-            )
-            .fetch_all(pool)
-            .await?
-        }
-        (model, key) => {
-            sqlx::query_scalar!(
-                "select id from herald.authorisation
-                 where ($1::text is null or model = $1) and ($2::jsonb is null or model_key = $2)
-                   and ($3::text is null or status = $3) and ($4::text[] is null or model = any($4))
-                   and ($7::text[] is null or message->>'message_type' = any($7))
-                   and id < coalesce($5::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-                 order by id desc limit $6",
-                model.as_deref(),
-                key.as_ref(),
-                status,
-                models,
-                filter.before,
-                limit,
-                filter.types.as_deref()
-            )
-            .fetch_all(pool)
-            .await?
-        }
-    };
+    let mut connection = super::filtering(pool).await?;
+    let ids = sqlx::query_scalar!(
+        "select id from herald.authorisation
+         where ($1::text is null or model = $1) and ($2::jsonb is null or model_key = $2)
+           and ($3::text is null or status = $3) and ($4::text[] is null or model = any($4))
+           and ($7::text[] is null or message->>'message_type' = any($7))
+           and ($5::uuid is null or id < $5)
+         order by id desc limit $6",
+        filter.model.as_deref(),
+        filter.model_key.as_ref(),
+        filter.status.map(Status::as_str),
+        filter.models.as_deref(),
+        filter.before,
+        limit,
+        filter.types.as_deref()
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    drop(connection);
     read(pool, &ids).await
 }
 
@@ -282,19 +260,22 @@ pub async fn ask_next(
         .await
 }
 
-/// Leaves an authorisation until `retry_at`: its record cannot be read right now.
+/// Leaves an authorisation until `retry_at`: its record cannot be read right now. `counts`: the record is to blame.
 ///
 /// # Errors
 /// The database cannot be reached.
 pub async fn postpone(
     executor: impl PgExecutor<'_>,
     id: Uuid,
+    counts: bool,
     retry_at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update herald.authorisation set tries = tries + 1, retry_at = $2 where id = $1 and to_ask is not null",
+        "update herald.authorisation set tries = tries + $3::boolean::int, retry_at = $2
+         where id = $1 and to_ask is not null",
         id,
-        retry_at
+        retry_at,
+        counts
     )
     .execute(executor)
     .await?;

@@ -14,6 +14,7 @@ use crate::refusal::Refusal;
 /// Names the field that cannot be: there is no such watch, message type or template.
 pub async fn put(connection: &mut PgConnection, rule: &EventRule) -> Result<(), WatchError> {
     rule.validate()?;
+    lock(&mut *connection, "event_rule", &rule.code).await?;
     if super::message_types::get(&mut *connection, &rule.message_type).await?.is_none() {
         let problem = format!("there is no message type {}", rule.message_type);
         return Err(Refusal::new("message_type", problem).into());

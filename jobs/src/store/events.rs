@@ -74,9 +74,10 @@ pub async fn handled(
     result: &str,
     sent_by: &[String],
     now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update herald.event set handled_at = $2, result = $3, sent_by = sent_by || $4::text[] where id = $1",
+) -> Result<bool, sqlx::Error> {
+    let handled = sqlx::query!(
+        "update herald.event set handled_at = $2, result = $3, sent_by = sent_by || $4::text[]
+         where id = $1 and handled_at is null",
         id,
         now,
         result,
@@ -84,10 +85,10 @@ pub async fn handled(
     )
     .execute(executor)
     .await?;
-    Ok(())
+    Ok(handled.rows_affected() == 1)
 }
 
-/// Leaves an event until `retry_at`, for this reason.
+/// Leaves an event until `retry_at`, for this reason; `counts`: the event is to blame, and is given up some time.
 ///
 /// # Errors
 /// The database cannot be reached.
@@ -95,13 +96,16 @@ pub async fn postpone(
     executor: impl PgExecutor<'_>,
     id: i64,
     why: &str,
+    counts: bool,
     retry_at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update herald.event set tries = tries + 1, retry_at = $3, result = $2 where id = $1 and handled_at is null",
+        "update herald.event set tries = tries + $4::boolean::int, retry_at = $3, result = $2
+         where id = $1 and handled_at is null",
         id,
         why,
-        retry_at
+        retry_at,
+        counts
     )
     .execute(executor)
     .await?;
@@ -127,6 +131,7 @@ pub async fn replay(executor: impl PgExecutor<'_>, id: i64) -> Result<bool, sqlx
 /// # Errors
 /// The database cannot be reached.
 pub async fn last(pool: &PgPool, watch: Option<i64>, limit: i64) -> Result<Vec<Event>, sqlx::Error> {
+    let mut connection = super::filtering(pool).await?;
     let rows = sqlx::query!(
         r#"select e.id, e.watch_id, e.at, e.old::text as old, e.new::text as new, e.result, e.tries, e.sent_by,
                   coalesce(w.table_schema, '') as "table_schema!", coalesce(w.table_name, '') as "table_name!"
@@ -135,7 +140,7 @@ pub async fn last(pool: &PgPool, watch: Option<i64>, limit: i64) -> Result<Vec<E
         watch,
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *connection)
     .await?;
     Ok(rows.into_iter().map(|row| event!(row)).collect())
 }

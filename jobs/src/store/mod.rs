@@ -69,7 +69,7 @@ const ACQUIRE: Duration = Duration::from_secs(5);
 /// For how long an idle connection is taken to stand.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// All statements here go by an index and are used again and again: each is planned once. A plan that was made while a table
+/// Nearly all statements here go by an index and are used again and again: each is planned once. A plan that was made while a table
 /// was small must not read all of it when it has grown, so rows of tables are found by `id = any(...)` and by scalar or lateral
 /// subqueries, which no plan turns into a join over the whole table.
 const PLANS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off";
@@ -80,6 +80,16 @@ const PLANS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqsca
 /// The database cannot be reached.
 pub async fn snapshot(pool: &PgPool) -> Result<sqlx::PgTransaction<'static>, sqlx::Error> {
     pool.begin_with("begin isolation level repeatable read, read only").await
+}
+
+/// A connection for one statement whose filters may be given or not: planned for those that are, and so by their index.
+///
+/// # Errors
+/// The database cannot be reached.
+async fn filtering(pool: &PgPool) -> Result<sqlx::PgTransaction<'static>, sqlx::Error> {
+    let mut transaction = pool.begin_with("begin read only").await?;
+    sqlx::query!("set local plan_cache_mode = force_custom_plan").execute(&mut *transaction).await?;
+    Ok(transaction)
 }
 
 /// Connections to Herald's database, made when they are needed: at most `size`, named `name` in `pg_stat_activity`.

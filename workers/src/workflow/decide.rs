@@ -7,7 +7,7 @@ use herald_jobs::store;
 use herald_jobs::store::authorisations::ToAsk;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{again, now};
+use super::{MOST_TRIES, again, is_its_own, now};
 use crate::Context;
 
 /// Most authorisations that end in one transaction.
@@ -31,18 +31,32 @@ async fn ask(context: &Context, now: DateTime<Utc>) -> Result<bool, sqlx::Error>
     match asked(context, &mut transaction, &it, now).await {
         Ok(Ok(())) => transaction.commit().await?,
         Ok(Err(why)) => {
-            let why = format!("Nobody can be asked: {why}.");
-            tracing::warn!(authorisation.id = %it.id, "{why}");
-            store::authorisations::fail(&mut *transaction, it.id, &why, now).await?;
+            give_up(&mut transaction, &it, &why, now).await?;
             transaction.commit().await?;
         }
         Err(error) => {
             transaction.rollback().await?;
-            tracing::warn!(authorisation.id = %it.id, "Nobody can be asked right now: {}", store::complaint(&error));
-            store::authorisations::postpone(&context.pool, it.id, now + again(it.tries)).await?;
+            let (why, counts) = (store::complaint(&error), is_its_own(&error));
+            if !counts || it.tries < MOST_TRIES {
+                tracing::warn!(authorisation.id = %it.id, "Nobody can be asked right now: {why}");
+                store::authorisations::postpone(&context.pool, it.id, counts, now + again(it.tries)).await?;
+            } else {
+                give_up(&mut *context.pool.acquire().await?, &it, &why, now).await?;
+            }
         }
     }
     Ok(true)
+}
+
+async fn give_up(
+    connection: &mut PgConnection,
+    it: &ToAsk,
+    why: &str,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let why = format!("Nobody can be asked: {why}.");
+    tracing::warn!(authorisation.id = %it.id, "{why}");
+    store::authorisations::fail(connection, it.id, &why, now).await
 }
 
 /// The inner error says why there is nobody to ask; nothing has changed then.

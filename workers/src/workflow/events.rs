@@ -9,16 +9,13 @@ use herald_jobs::store::events::Event;
 use herald_producers::{Producer, SendError};
 use sqlx::{Connection as _, PgConnection};
 
-use super::{again, now};
+use super::{MOST_TRIES, again, is_its_own, now};
 use crate::Context;
 
 /// Most events in one look.
 const ROUND: usize = 100;
 /// Longest result that is kept, in characters.
 const MOST_KEPT: usize = 500;
-
-/// Times that an event is tried for a passing reason: about two hours.
-const MOST_TRIES: i32 = 30;
 
 /// What the rules made of an event.
 #[derive(Default)]
@@ -45,11 +42,11 @@ pub(super) async fn step(context: &Context, producer: &Producer) -> Result<usize
             Err(error) => {
                 // A locked table, a rule of a later version: other events need not wait for it.
                 transaction.rollback().await?;
-                let why = store::complaint(&error);
-                if event.tries < MOST_TRIES {
+                let (why, counts) = (store::complaint(&error), is_its_own(&error));
+                if !counts || event.tries < MOST_TRIES {
                     tracing::warn!(event.id = event.happened.id, "An event is tried again: {why}");
                     let (id, at) = (event.happened.id, now + again(event.tries));
-                    store::events::postpone(&context.pool, id, &kept(&why), at).await?;
+                    store::events::postpone(&context.pool, id, &kept(&why), counts, at).await?;
                     continue;
                 }
                 transaction = context.pool.begin().await?;
@@ -145,13 +142,17 @@ async fn finish(
         Handled { sent_by, .. } if sent_by.is_empty() => "unwanted",
         Handled { .. } => "sent",
     };
+    if !store::events::handled(transaction, id, &result, &handled.sent_by, now).await? {
+        // Another process has handled it after this one gave it up.
+        return Ok(());
+    }
     if handled.failed {
         tracing::warn!(event.id = id, "An event of watch {} failed: {result}", event.watch);
     } else {
         tracing::debug!(event.id = id, "Handled an event of watch {}: {result}", event.watch);
     }
     metrics::counter!("herald_events_total", "outcome" => outcome).increment(1);
-    store::events::handled(transaction, id, &result, &handled.sent_by, now).await
+    Ok(())
 }
 
 /// As much of a result as is kept, in one line.

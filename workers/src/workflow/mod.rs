@@ -11,8 +11,10 @@ mod webhook;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use herald_jobs::group_commit::is_outage;
 use herald_jobs::store;
 use herald_producers::Producer;
+use sqlx::error::DatabaseError;
 use tokio_util::sync::CancellationToken;
 
 use self::tell::Teller;
@@ -47,8 +49,17 @@ pub(crate) fn tasks(
 
 /// The database's time, which all processes share, moved by as much as this process' clock was: nobody decides early because one
 /// machine's clock is wrong.
-async fn now(context: &Context) -> Result<DateTime<Utc>, sqlx::Error> {
+pub(crate) async fn now(context: &Context) -> Result<DateTime<Utc>, sqlx::Error> {
     Ok(store::now(&context.pool).await? + context.clock.offset())
+}
+
+/// Times that something is tried again which fails by its own fault, though that may pass: about two hours.
+const MOST_TRIES: i32 = 30;
+
+/// Whether it is to blame itself: no outage stood against it, or its own statement took too long.
+fn is_its_own(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    !is_outage(error) || code.is_some_and(|code| code == "57014")
 }
 
 /// How long to leave what could not be done for a passing reason: from 5 seconds to 5 minutes.

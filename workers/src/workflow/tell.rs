@@ -46,11 +46,11 @@ impl Teller {
         while !stop.is_cancelled() {
             let room = AT_ONCE.saturating_sub(under_way.len());
             pause = match self.claim(room, &targets).await {
-                Ok(events) if events.is_empty() => (pause * 2).min(idle),
-                Ok(events) => {
+                Ok((_, events)) if events.is_empty() => (pause * 2).min(idle),
+                Ok((begun, events)) => {
                     for event in events {
                         *targets.entry(event.answer_to.clone()).or_default() += 1;
-                        under_way.spawn(tell(self.context.clone(), self.client.clone(), event));
+                        under_way.spawn(tell(self.context.clone(), self.client.clone(), event, begun));
                     }
                     busy
                 }
@@ -71,20 +71,21 @@ impl Teller {
         while under_way.join_next().await.is_some() {}
     }
 
+    /// Claims for the room that there is, and answers when.
     async fn claim(
         &self,
         room: usize,
         targets: &HashMap<String, i64>,
-    ) -> Result<Vec<ClaimedEvent>, sqlx::Error> {
+    ) -> Result<(DateTime<Utc>, Vec<ClaimedEvent>), sqlx::Error> {
+        let now = now(&self.context).await?;
         if room == 0 {
-            return Ok(Vec::new());
+            return Ok((now, Vec::new()));
         }
         let busy: Vec<String> =
             targets.iter().filter(|(_, many)| **many >= PER_TARGET).map(|(name, _)| name.clone()).collect();
-        let now = now(&self.context).await?;
         let until = now + TimeDelta::seconds(LEASE_SECONDS);
-        let room = i64::try_from(room).unwrap_or(1);
-        store::answer_events::claim(&self.context.pool, id::new(now), now, until, room, &busy).await
+        let (pool, room) = (&self.context.pool, i64::try_from(room).unwrap_or(1));
+        Ok((now, store::answer_events::claim(pool, id::new(now), now, until, room, &busy).await?))
     }
 }
 
@@ -103,9 +104,13 @@ fn free(targets: &mut HashMap<String, i64>, told: Result<String, JoinError>) {
     }
 }
 
-/// Tells one, and answers whom.
-async fn tell(context: Arc<Context>, client: Client, event: ClaimedEvent) -> String {
-    let started_at = context.clock.now();
+/// Tells one that was claimed at `started_at`, and answers whom.
+async fn tell(
+    context: Arc<Context>,
+    client: Client,
+    event: ClaimedEvent,
+    started_at: DateTime<Utc>,
+) -> String {
     let (verdict, wait) = match event.answer_to.parse() {
         Ok(AnswerTo::Webhook(name)) => webhook::post(&context, &client, &name, &event).await,
         Ok(AnswerTo::Stream(name)) => (stream(&context, &name, &event).await, None),
@@ -115,7 +120,7 @@ async fn tell(context: Arc<Context>, client: Client, event: ClaimedEvent) -> Str
         }
     };
     // By the database's clock, as it was claimed.
-    let now = now(&context).await.unwrap_or_else(|_| context.clock.now());
+    let now = now(&context).await.unwrap_or_else(|_| context.clock.now().max(started_at));
     let outcome = verdict.outcome;
     metrics::counter!("herald_answers_told_total", "outcome" => outcome.as_str()).increment(1);
     if outcome != AttemptOutcome::Sent {
