@@ -1,11 +1,14 @@
 //! The pages on which administrators look after Herald itself: registry, schedule, tokens, audit log.
 
 use herald::catcher::{Behaviour, Catcher, Deed, Phase, Settings, show};
+use herald_jobs::address::Channel;
+use herald_jobs::check::CheckJob;
 use herald_jobs::periodic::PeriodicName;
 use herald_jobs::store;
 use herald_web::schedule::{Periodic, Slots};
 use reqwest::{Method, StatusCode};
 
+use crate::support::eventually;
 use crate::support::world::{Browser, Page, World, between};
 
 const CANARY: &str = "canary-s3cret";
@@ -160,6 +163,20 @@ async fn c22_a_test_is_sent_from_a_screen_and_says_what_fails() {
     assert!(page.body.contains(said), "{}", page.body);
     let page = test("sms", "+491701234567").await;
     assert!(page.body.contains("SMS is off: SMS-PROVIDER turns it on"), "{}", page.body);
+    // A worker that began it and died: the job comes again.
+    let id = herald_jobs::id::new(world.clock.now());
+    let job = CheckJob { channel: Channel::Sms, id, address: "+491701234567".to_owned() };
+    store::checks::ask(&world.pool, &job, "adam", world.clock.now()).await.unwrap();
+    assert!(store::checks::begin(&world.pool, id, world.clock.now()).await.unwrap());
+    world.queues.check.push(&job).await.unwrap();
+    eventually("the test to end", async || {
+        browser
+            .get("/admin/registry")
+            .await
+            .body
+            .contains("The worker fell silent: whether the message went out")
+    })
+    .await;
 
     let at = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let catcher = Catcher::start(at, Settings::new(world.clock.clone())).await.unwrap();

@@ -35,8 +35,9 @@ const TIMEOUTS: Timeouts = Timeouts {
 pub(crate) async fn check(job: CheckJob, context: Data<Context>) -> Result<(), Failure> {
     let Context { pool, clock, options, .. } = &*context;
     if !store::checks::begin(pool, job.id, clock.now()).await.map_err(outage)? {
-        tracing::info!("The try of {} was begun before", job.channel);
-        return Ok(());
+        // Whoever began it fell silent, or another one was asked for since.
+        let said = "The worker fell silent: whether the message went out is not known.";
+        return store::checks::finish(pool, job.id, Err(said), clock.now()).await.map_err(outage);
     }
     // As they are now: who asks has perhaps just set them.
     let values = store::registry::all(pool).await.map_err(outage)?;

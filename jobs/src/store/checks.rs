@@ -68,7 +68,7 @@ pub async fn begin(executor: impl PgExecutor<'_>, id: Uuid, now: DateTime<Utc>) 
     Ok(begun.rows_affected() == 1)
 }
 
-/// Ends a try with what was said.
+/// Ends a try with what was said, unless it has ended.
 ///
 /// # Errors
 /// The database cannot be reached.
@@ -80,7 +80,7 @@ pub async fn finish(
 ) -> Result<(), sqlx::Error> {
     let (Ok(said) | Err(said)) = result;
     sqlx::query!(
-        "update herald.channel_check set finished_at = $2, succeeded = $3, said = $4 where id = $1",
+        "update herald.channel_check set finished_at = $2, succeeded = $3, said = $4 where id = $1 and finished_at is null",
         id,
         now,
         result.is_ok(),

@@ -110,14 +110,17 @@ struct Pushing {
 }
 
 impl Pushing {
-    /// A slot that cannot be pushed is made up for by the next one: periodic jobs do all that is due, not what their slot names.
+    /// A slot that cannot be pushed is tried again at the next look.
     async fn push(&self, slot: DateTime<Utc>) {
         let name = self.name;
-        if self.last.swap(slot.timestamp(), Ordering::Relaxed) == slot.timestamp() {
+        if self.last.load(Ordering::Relaxed) == slot.timestamp() {
             return;
         }
         match self.queues.periodic.push(&PeriodicJob { name, slot }).await {
-            Ok(()) => tracing::debug!(job = %name, "Pushed the slot of {slot}"),
+            Ok(()) => {
+                self.last.store(slot.timestamp(), Ordering::Relaxed);
+                tracing::debug!(job = %name, "Pushed the slot of {slot}");
+            }
             Err(error) => tracing::warn!(job = %name, "Could not push the slot of {slot}: {error}"),
         }
     }
