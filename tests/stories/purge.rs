@@ -7,6 +7,7 @@ use herald_jobs::periodic::{PeriodicJob, PeriodicName};
 use herald_jobs::retention::Retention;
 use herald_jobs::store;
 use herald_jobs::store::periodic::Run;
+use herald_producers::NewMessage;
 
 use crate::support::eventually;
 use crate::support::herald::{Story, message};
@@ -63,6 +64,23 @@ async fn c07_view_messages_are_purged_when_their_days_have_passed_and_others_sta
     let ledger = story.copies(sent[1]).await;
     assert_eq!(ledger.len(), 1, "the ledger outlives its message");
     assert_eq!(catcher.mailbox().taken(), 1);
+    workers.stop().await;
+}
+
+#[tokio::test]
+async fn c07_the_days_of_what_was_sent_for_later_count_from_then() {
+    let story = Story::begin().await;
+    let workers = story.work().await;
+    let deliver_at = Some(story.clock.now() + TimeDelta::days(30));
+    let later = NewMessage { deliver_at, ..message("ann", "VIEW-NORMAL", "x") };
+    story.producer.send(later).await.unwrap();
+    story.clock.advance(TimeDelta::days(31));
+    story.drain().await;
+    for (days, left) in [(8, 1), (2, 0)] {
+        story.clock.advance(TimeDelta::days(days));
+        purge(&story, story.clock.now().trunc_subsecs(0), 1).await;
+        assert_eq!(story.delivered().await.len(), left);
+    }
     workers.stop().await;
 }
 

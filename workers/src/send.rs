@@ -116,6 +116,8 @@ fn resolve(
     }
     let created_at = DateTime::from_timestamp_millis(job.accepted_at)
         .ok_or_else(|| Failure::dead("accepted_at: is no time".to_owned()))?;
+    // What was sent for later begins to expire when it is due.
+    let due_at = message.deliver_at.map_or(created_at, |at| at.max(created_at));
     let copies = copies(&message, &kind, user, now);
     let (texts, made_by) = texts(&message, made, &kind, job.id)?;
     Ok(NewRow {
@@ -131,7 +133,7 @@ fn resolve(
         sender_instance: message.sender_instance,
         action_parameters: message.action_parameters.map(serde_json::Value::Array),
         created_at,
-        expires_at: kind.expiry_days.map(|days| created_at + TimeDelta::days(days.into())),
+        expires_at: kind.expiry_days.map(|days| due_at + TimeDelta::days(days.into())),
         batch_id: job.batch_id,
         sent_by: job.sent_by,
         copies,
