@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use chrono::TimeDelta;
 use herald_jobs::attachment::Limits;
 use herald_jobs::authoring::Authoring;
@@ -77,7 +77,7 @@ impl Wiring {
     /// The workers' context over these servers.
     ///
     /// # Errors
-    /// The database's address is malformed, or the keys of secrets cannot be read.
+    /// The database's address is malformed, the keys of secrets cannot be read, or there is no such directory of functions.
     pub fn workers(&self) -> Result<herald_workers::Context> {
         let worker = &self.config.worker;
         let domain = &self.config.email.message_id_domain;
@@ -92,7 +92,7 @@ impl Wiring {
             allow_private_sms: self.config.sms.allow_private,
             allow_private_webhooks: self.config.webhook.allow_private,
             answer_links: self.answer_links()?,
-            functions_dir: self.functions_dir(),
+            functions_dir: self.functions_dir()?,
             message_id_domain: (!domain.is_empty()).then(|| domain.clone()),
             attachments: self.attachments(),
             region: self.region,
@@ -132,11 +132,11 @@ impl Wiring {
     /// Where templates are checked and saved.
     ///
     /// # Errors
-    /// The database's address is malformed.
+    /// The database's address is malformed, or there is no such directory of functions.
     pub fn authoring(&self) -> Result<Authoring> {
         let reader =
             store::catalogue::reader(&self.config.database.url, "models", 2).context("database.url")?;
-        Ok(Authoring::new(self.pool.clone(), reader, self.functions_dir()))
+        Ok(Authoring::new(self.pool.clone(), reader, self.functions_dir()?))
     }
 
     /// What may be made of the Application Registry: with the keys that are configured, if any.
@@ -178,9 +178,13 @@ impl Wiring {
         Limits { total: email.attachment_limit, root }
     }
 
-    fn functions_dir(&self) -> Option<PathBuf> {
+    fn functions_dir(&self) -> Result<Option<PathBuf>> {
         let dir = &self.config.templates.functions;
-        (!dir.as_os_str().is_empty()).then(|| dir.clone())
+        if dir.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        ensure!(dir.is_dir(), "templates.functions: there is no directory {}", dir.display());
+        Ok(Some(dir.clone()))
     }
 
     /// The address that people use.
