@@ -26,8 +26,6 @@ use crate::push::Pusher;
 
 /// How long an idempotency key is remembered.
 const KEY_LIFE: TimeDelta = TimeDelta::days(7);
-/// How long a keyed send waits for another's open transaction on the same key.
-const KEY_WAIT: &str = "set local lock_timeout = '2s'";
 
 /// Sends with files that are accepted at once: each takes a connection for itself.
 const WITH_FILES: usize = 4;
@@ -167,7 +165,6 @@ impl Producer {
         let (accepting, job) = self.prepare(message, &kind, None)?;
         let _turn = self.turn(files.as_deref().unwrap_or_default()).await;
         let mut transaction = self.inner.pool.begin().await?;
-        sqlx::query(KEY_WAIT).execute(&mut *transaction).await?;
         let expires = self.inner.clock.now() + KEY_LIFE;
         let id = accepting.id;
         match store::idempotency::claim(&mut transaction, (&sender, key), &request, id, expires).await? {

@@ -18,7 +18,7 @@ use sqlx::PgPool;
 /// Who is named when the demo changes something.
 const ACTOR: &str = "demo";
 const RULE: &str = include_str!("../../config/demo/reminders/PO-UNCONFIRMED.toml");
-const FUNCTIONS: &str = include_str!("../../config/functions/demo/orders.rhai");
+const FUNCTIONS: &str = include_str!("../../config/demo/functions/demo/orders.rhai");
 
 /// The templates, by their codes.
 pub const TEMPLATES: [(&str, &str); 3] = [

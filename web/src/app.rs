@@ -15,12 +15,14 @@ use herald_jobs::seal::KeyRing;
 use herald_jobs::store::PgPool;
 use herald_producers::Producer;
 use herald_producers::reminders::Reminders;
+use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::access::limit::Attempts;
 use crate::access::password::Passwords;
 use crate::access::rate::Rates;
+use crate::api::outputs::AT_ONCE;
 use crate::live::{self, Hub};
 use crate::schedule::Periodic;
 
@@ -132,6 +134,8 @@ pub struct Inner {
     pub(crate) attempts: Attempts,
     pub(crate) passwords: Passwords,
     pub(crate) rates: Rates,
+    /// Files that may still come in at once.
+    pub(crate) uploads: Semaphore,
     pub(crate) hub: Hub,
     _listening: AbortOnDropHandle<()>,
 }
@@ -166,6 +170,7 @@ impl App {
             attempts: Attempts::default(),
             passwords: Passwords::default(),
             rates: Rates::default(),
+            uploads: Semaphore::new(AT_ONCE),
             hub,
             _listening: listening,
         };

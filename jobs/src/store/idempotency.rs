@@ -17,8 +17,7 @@ pub enum Key {
     Taken(MessageId),
 }
 
-/// Ties `key` to the message `id`, or finds what it is tied to. Waits for another's open transaction on the same key as long
-/// as `lock_timeout` allows.
+/// Ties `key` to the message `id`, or finds what it is tied to. Waits two seconds for another's open transaction on the same key.
 ///
 /// # Errors
 /// The database cannot be reached, or the key is locked by another transaction.
@@ -29,6 +28,7 @@ pub async fn claim(
     id: MessageId,
     expires_at: DateTime<Utc>,
 ) -> Result<Key, sqlx::Error> {
+    sqlx::query!("set local lock_timeout = '2s'").execute(&mut *connection).await?;
     let fresh = sqlx::query!(
         "insert into herald.idempotency (sender, key, request_hash, message_id, expires_at)
          values ($1, $2, herald.request_hash($3), $4, $5) on conflict (sender, key) do nothing",

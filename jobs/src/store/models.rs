@@ -51,7 +51,7 @@ pub async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<(Model, (String, S
         ModelRow,
         r#"select name, table_schema, table_name, format('%I.%I', table_schema, table_name) as "shown!", key, label, hidden,
                   relations
-           from herald.model order by name"#
+           from herald.model order by name collate "C""#
     )
     .fetch_all(executor)
     .await?;

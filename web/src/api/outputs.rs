@@ -16,7 +16,6 @@ use herald_producers::output_queue::{Content, MAX_SIZE, Output};
 use serde::Deserialize;
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
-use tokio::sync::Semaphore;
 
 use super::messages::Accepted;
 use super::problem::{self, Problem};
@@ -76,10 +75,10 @@ pub(crate) async fn send(
         }
         Some(url) => Content::Url(url),
         None => {
-            sending::take(&app, &token)?;
-            let _place = tokio::time::timeout(PATIENCE, UPLOADS.acquire())
+            let _place = tokio::time::timeout(PATIENCE, app.uploads.acquire())
                 .await
                 .map_err(|_| problem::not_yet("Too many outputs come in at once.".to_owned()))?;
+            sending::take(&app, &token)?;
             let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
             let content_type = said.unwrap_or("application/octet-stream").to_owned();
             Content::Bytes { content_type, from: whole(body).await? }
@@ -98,8 +97,9 @@ pub(crate) async fn send(
     Ok((StatusCode::ACCEPTED, location, Json(Accepted::new(id))).into_response())
 }
 
-/// Files that come in at once, and how long one more waits for its turn.
-static UPLOADS: Semaphore = Semaphore::const_new(16);
+/// Files that come in at once,
+pub(crate) const AT_ONCE: usize = 16;
+/// and how long one more waits for its turn, and each for its next part.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The whole body in a file without a name: a slow sender must not hold a transaction open.
@@ -111,9 +111,12 @@ async fn whole(body: Body) -> Result<File, Problem> {
     let file = tokio::task::spawn_blocking(tempfile::tempfile).await;
     let mut file = File::from_std(file.map_err(io::Error::other).and_then(|made| made).map_err(failed)?);
     let (mut parts, mut size) = (body.into_data_stream(), 0);
-    while let Some(part) =
-        parts.try_next().await.map_err(|_| problem::unreadable("the body ended early".to_owned()))?
-    {
+    loop {
+        let next = tokio::time::timeout(PATIENCE, parts.try_next()).await;
+        let next = next.map_err(|_| problem::unreadable("the body stopped coming".to_owned()))?;
+        let Some(part) = next.map_err(|_| problem::unreadable("the body ended early".to_owned()))? else {
+            break;
+        };
         size += part.len();
         if size > MAX_SIZE {
             return Err(problem::too_large("The output is larger than 256 MiB"));

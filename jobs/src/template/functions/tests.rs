@@ -149,7 +149,7 @@ fn c29_a_program_brings_its_own_functions() {
 
 #[test]
 fn the_example_is_what_it_says() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/functions");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/demo/functions");
     let functions = Functions::read(&directory).unwrap();
     let text = render(&functions, "@demo.orders.reference(#id#)@", &json!({"id": 42}));
     assert_eq!(text.as_deref(), Ok("PO-000042"));
