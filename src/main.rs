@@ -104,7 +104,7 @@ enum Command {
     /// Sends a test by e-mail or SMS, and says what fails.
     #[command(subcommand)]
     Check(commands::check::Check),
-    /// Looks at all that Herald depends on, and says what to do about what is wrong.
+    /// Looks at database, Redis, mail, keys, rules, answers and clocks, and says what to do about what is wrong.
     Doctor,
     /// Shows the settings in force.
     Config(commands::config::Show),
