@@ -22,7 +22,7 @@ struct Arguments {
 enum Command {
     /// Runs all of Herald in one process; without configured servers, on private ones of its own.
     Serve,
-    /// Runs the workers: jobs into inboxes and out by e-mail. Any number of processes, on any number of machines.
+    /// Runs the workers: jobs into inboxes, and out by e-mail and SMS. Any number of processes, on any number of machines.
     Worker,
     /// Runs the inbox, the API and the schedule. Any number of processes.
     Web,
@@ -73,7 +73,7 @@ enum Command {
     /// Says which roles of the database may send from SQL, and as whom.
     #[command(subcommand)]
     Grant(commands::grant::Grant),
-    /// Says which tables templates may read.
+    /// Says which tables templates and rules may read.
     #[command(subcommand)]
     Model(commands::model::Model),
     /// Lists, checks, previews and saves message templates.
@@ -101,10 +101,10 @@ enum Command {
     /// Reads and sets the Application Registry (mail server and so on), and seals its secrets.
     #[command(subcommand)]
     Registry(commands::registry::Registry),
-    /// Tries the way that mail takes.
+    /// Sends a test by e-mail or SMS, and says what fails.
     #[command(subcommand)]
     Check(commands::check::Check),
-    /// Checks database, Redis, registry, keys and clocks, and says what to do about what is wrong.
+    /// Looks at database, Redis, mail, keys, rules, answers and clocks, and says what to do about what is wrong.
     Doctor,
     /// Shows the settings in force.
     Config(commands::config::Show),

@@ -1,4 +1,4 @@
-//! What the seed asks for, told on real servers. Each behaviour's test is named after its number.
+//! What Herald does, told on real servers. Tests are named after the behaviours of `docs/behaviours.md`.
 
 mod support;
 

@@ -40,7 +40,7 @@ pub enum Delivery {
 /// `herald delivery list`
 #[derive(Args)]
 pub struct List {
-    /// Only those in this state: pending, sending, sent, failed, unknown, suppressed or cancelled.
+    /// Only those in this state: pending, sending, sent, delivered, failed, unknown, suppressed or cancelled.
     #[arg(long, value_parser = DeliveryState::from_str)]
     state: Option<DeliveryState>,
     /// Only those by `email` or `sms`.

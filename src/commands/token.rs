@@ -24,7 +24,7 @@ pub enum Token {
         /// Messages a minute at most, for each web process.
         #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
         rate: Option<i32>,
-        /// May also maintain message types, choices, users, templates and models, and read records through them.
+        /// May maintain everything, log in as anybody and answer for anybody. Keep it as you keep the database's password.
         #[arg(long)]
         admin: bool,
         /// When it ends: days from now, or a date such as 2027-01-31 (its last day, UTC). Without it, never.

@@ -53,11 +53,8 @@ impl Watch {
         match (self.action, self.table) {
             (Some(Action::List), _) => {
                 for it in watches::list(&pool).await? {
-                    let lacks = if it.has_trigger {
-                        ""
-                    } else {
-                        "  (its trigger is not there: remove it, and watch anew)"
-                    };
+                    let lacks =
+                        if it.has_trigger { "" } else { "  (its trigger is not there: watch it again)" };
                     println!("{}  {}.{}  {}{lacks}", it.id, it.table.0, it.table.1, one_line(&it.on));
                 }
             }

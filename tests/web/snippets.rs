@@ -1,4 +1,4 @@
-//! What docs/sending.md shows is run as it stands there.
+//! What the guides show is run as it stands there.
 
 use tokio::process::Command;
 
@@ -6,7 +6,7 @@ use crate::support::world::World;
 
 /// The blocks of this kind, in their order.
 fn blocks(kind: &str) -> Vec<String> {
-    let text = include_str!("../../docs/sending.md");
+    let text = concat!(include_str!("../../docs/sending.md"), include_str!("../../docs/maintaining.md"));
     let begin = format!("```{kind}\n");
     text.split(&begin).skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned()).collect()
 }

@@ -69,7 +69,7 @@ pub struct NewToken {
     pub message_types: Option<Vec<String>>,
     /// Messages a minute at most; `None`: any number.
     pub rate: Option<i32>,
-    /// May also maintain message types, users, templates and models.
+    /// May maintain everything, log in as anybody and answer for anybody.
     pub admin: bool,
     /// How long it lasts; `None`: until it is revoked.
     pub life: Option<TimeDelta>,

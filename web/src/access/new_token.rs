@@ -22,7 +22,7 @@ pub struct WantedToken {
     pub message_types: Vec<String>,
     /// Messages a minute at most.
     pub rate: Option<i32>,
-    /// May also maintain message types, users, templates and models.
+    /// May maintain everything, log in as anybody and answer for anybody.
     pub admin: bool,
     /// Days from now, or a date such as 2027-01-31, its last day (UTC); `None`: it does not end.
     pub expires: Option<String>,

@@ -195,7 +195,7 @@ pub(super) static ENGLISH: Operations = Operations {
     any: "any",
     administers: (
         "Administers",
-        "May also maintain message types, choices, users, templates and models, and read records through them.",
+        "May maintain everything, log in as anybody and answer for anybody. Keep it as you keep the database's password.",
     ),
     expires: ("Expires", "Days from now, or a date as in 2027-01-31 (its last day, UTC). Empty: never."),
     ends: "Ends",
