@@ -177,7 +177,7 @@ async fn kill(story: &Herald, seed: u64, over: &AtomicBool) -> Worker {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c03d_each_decision_is_made_once_though_the_worker_is_killed_between_any_two_steps() {
+async fn c03c_each_decision_is_made_once_though_the_worker_is_killed_between_any_two_steps() {
     let seed = Uuid::now_v7().as_u64_pair().1;
     println!("seed {seed}");
     let story = Story::begin().await;

@@ -53,7 +53,7 @@ fn check(outcomes: &[Outcome], value: &str, by: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn c03d_a_hundred_answers_race_and_ninety_nine_are_told_who_won() {
+async fn c03c_a_hundred_answers_race_and_ninety_nine_are_told_who_won() {
     let world = World::start().await;
     let ann = world.logged_in("ann").await;
     let catcher = links::catcher(&world).await;
@@ -101,7 +101,7 @@ async fn c03d_a_hundred_answers_race_and_ninety_nine_are_told_who_won() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn c03d_c16_callbacks_race_with_the_command_line_and_one_completes() {
+async fn c03c_c16_callbacks_race_with_the_command_line_and_one_completes() {
     let world = World::start().await;
     world.user("ann").await;
     let kind = message_type("PAY", RequiredAction::Action, Some("/pay?id="));
@@ -145,7 +145,7 @@ async fn c03d_c16_callbacks_race_with_the_command_line_and_one_completes() {
 }
 
 #[tokio::test]
-async fn c03d_an_authorisation_is_asked_for_over_http() {
+async fn c03c_an_authorisation_is_asked_for_over_http() {
     let world = World::start().await;
     let ann = world.logged_in("ann").await;
     world.user("bob").await;
