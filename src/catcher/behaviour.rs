@@ -68,7 +68,7 @@ pub enum Deed {
     },
     /// The connection is closed without a word.
     Cut,
-    /// Nothing happens for this long.
+    /// Nothing happens for this long, or until the catcher is told to behave in another way.
     Delay(Duration),
 }
 

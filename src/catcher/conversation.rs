@@ -1,7 +1,7 @@
 use std::{fmt::Write, time::Duration};
 
 use mail_parser::decoders::base64::base64_decode;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::watch};
 
 use super::{
     behaviour::{Phase, Told},
@@ -205,7 +205,7 @@ impl Conversation<'_> {
     /// Keeps the mail, or not, and then says so, as far as the behaviour lets it.
     async fn finish(&mut self, mail: Mail) -> Result<(), End> {
         let mailbox = &self.shared.mailbox;
-        let Told { delay, cut, answer } = self.shared.told(Phase::Dot);
+        let (Told { delay, cut, answer }, anew) = self.shared.told(Phase::Dot);
         let is_too_big = mail.raw.len() > self.shared.settings.max_size;
         let reply = match answer {
             Some(reply) => reply,
@@ -218,7 +218,7 @@ impl Conversation<'_> {
             }
             mailbox.store(mail);
         }
-        pause(delay).await;
+        pause(delay, anew).await;
         if cut {
             return Err(End);
         }
@@ -243,8 +243,8 @@ impl Conversation<'_> {
 
     /// The reply that the phase asks for, or the usual one, after a delay, or the end.
     async fn told(&self, phase: Phase, usual: &str) -> Result<String, End> {
-        let Told { delay, cut, answer } = self.shared.told(phase);
-        pause(delay).await;
+        let (Told { delay, cut, answer }, anew) = self.shared.told(phase);
+        pause(delay, anew).await;
         match answer {
             _ if cut => Err(End),
             Some(reply) => Ok(reply),
@@ -275,10 +275,11 @@ fn path(rest: &str, keyword: &str) -> Option<(String, String)> {
     start.eq_ignore_ascii_case(keyword).then(|| (address.to_owned(), parameters.to_ascii_uppercase()))
 }
 
-/// Sleeps; not at all where told so, which `sleep` takes for a millisecond.
-async fn pause(delay: Duration) {
+/// Sleeps, but not longer than the behaviour holds; not at all where told so, which `sleep` takes for a millisecond.
+async fn pause(delay: Duration, mut anew: watch::Receiver<()>) {
     if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+        // Either will do.
+        let _ = tokio::time::timeout(delay, anew.changed()).await;
     }
 }
 

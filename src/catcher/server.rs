@@ -11,6 +11,7 @@ use std::{
 use herald_jobs::clock::Clock;
 use tokio::{
     net::TcpListener,
+    sync::watch,
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -83,6 +84,8 @@ pub(super) struct Shared {
     pub(super) mailbox: Mailbox,
     pub(super) counters: Counters,
     play: Mutex<Play>,
+    /// Sent to when the behaviour is set.
+    anew: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -106,6 +109,7 @@ impl Catcher {
             mailbox: Mailbox::new(settings.keep_mails, settings.keep_attempts),
             counters: Counters::default(),
             play: Mutex::new(Play::new(settings.seed)),
+            anew: watch::Sender::new(()),
             settings,
         });
         let listening = tokio::sync::Mutex::new(Some(Listening::start(listener, &shared)));
@@ -127,9 +131,11 @@ impl Catcher {
         self.shared.behaviour()
     }
 
-    /// Treats clients in this way from now on.
+    /// Treats clients in this way from now on. Who is being kept waiting waits no longer.
     pub fn set_behaviour(&self, behaviour: Behaviour) {
-        self.shared.play().set(behaviour);
+        let mut play = self.shared.play();
+        play.set(behaviour);
+        self.shared.anew.send_replace(());
     }
 
     /// What went over all connections since the start.
@@ -195,8 +201,10 @@ impl Shared {
         self.play().behaviour().clone()
     }
 
-    pub(super) fn told(&self, phase: Phase) -> Told {
-        self.play().told(phase)
+    /// What is to happen at a phase, and what hears when that was set anew.
+    pub(super) fn told(&self, phase: Phase) -> (Told, watch::Receiver<()>) {
+        let mut play = self.play();
+        (play.told(phase), self.anew.subscribe())
     }
 
     /// The sizes of a message at which something is to happen.

@@ -18,8 +18,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
 
 use super::stage::Worker;
-use crate::support::eventually;
 use crate::support::herald::{Herald, Story};
+use crate::support::{eventually, seed};
 
 const CASES: u64 = 60;
 
@@ -177,9 +177,8 @@ async fn kill(story: &Herald, seed: u64, over: &AtomicBool) -> Worker {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c03d_each_decision_is_made_once_though_the_worker_is_killed_between_any_two_steps() {
-    let seed = Uuid::now_v7().as_u64_pair().1;
-    println!("seed {seed}");
+async fn c03c_each_decision_is_made_once_though_the_worker_is_killed_between_any_two_steps() {
+    let seed = seed();
     let story = Story::begin().await;
     story
         .execute(

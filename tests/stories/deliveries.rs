@@ -1,7 +1,6 @@
 //! `herald delivery`: what operators see of the ledger of copies, and do to it.
 
 use std::process::Output;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use herald::catcher::{Behaviour, Deed, Phase, When};
@@ -13,8 +12,8 @@ use herald_jobs::store::deliveries::Delivery;
 use herald_jobs::store::ledger;
 use herald_producers::{MessageId, NewContact, NewMessage, SendError};
 
-use crate::support::eventually;
 use crate::support::herald::{Story, message};
+use crate::support::{PATIENCE, eventually};
 
 async fn begin() -> Story {
     let story = Story::begin().await;
@@ -181,15 +180,16 @@ async fn unknown_and_suppressed_copies_may_be_retried_once_at_a_time() {
 async fn c13_a_message_that_was_cancelled_while_a_copy_was_sent_is_not_tried_again() {
     let story = begin().await;
     let catcher = story.mail_catcher().await;
-    let later = Behaviour::default()
-        .and(Phase::Dot, Deed::Delay(Duration::from_millis(500)), When::First(1))
-        .and(Phase::Dot, Deed::answer(451, "Later"), When::First(1));
-    catcher.set_behaviour(later);
+    let later = Behaviour::at(Phase::Dot, Deed::answer(451, "Later"));
+    catcher.set_behaviour(later.clone().and(Phase::Dot, Deed::Delay(PATIENCE), When::Always));
     let workers = story.work().await;
-    let id = story.producer.send(message("ann", "MAIL", "x")).await.unwrap();
+    let id = story.producer.send(message("ann", "MAIL", &"x".repeat(5_000))).await.unwrap();
     let state = async || story.copies(id).await.pop().map(|copy| copy.state);
-    eventually("the copy to be under way", async || state().await == Some(DeliveryState::Sending)).await;
+    eventually("the mail to be read", async || catcher.traffic().received > 5_000).await;
+    assert_eq!(state().await, Some(DeliveryState::Sending));
     assert!(story.producer.cancel(id).await.unwrap());
+    // Who waits for the reply to the dot gets it.
+    catcher.set_behaviour(later);
     eventually("the attempt to end", async || state().await == Some(DeliveryState::Pending)).await;
     story.clock.advance(TimeDelta::hours(1));
     eventually("the copy to be cancelled", async || state().await == Some(DeliveryState::Cancelled)).await;

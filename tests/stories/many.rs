@@ -22,7 +22,7 @@ fn notice() -> NewMessage {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c03_ten_thousand_recipients_are_sent_to_by_one_call() {
+async fn c03f_ten_thousand_recipients_are_sent_to_by_one_call() {
     let story = Story::begin().await;
     let mut recipients = recipients(&story).await;
     recipients.push("nobody".to_owned());

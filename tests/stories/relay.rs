@@ -55,7 +55,8 @@ async fn play(seed: u64) {
         story: &story,
     };
     let consumer = Consumer::start(&story).await;
-    let watch = tokio::spawn(watch(seed, story.pool.clone(), story.plain_redis().await));
+    let watch =
+        tokio::spawn(watch(seed, story.pool.clone(), story.plain_redis().await, consumer.taken.clone()));
     for _ in 0..STEPS {
         model.step(&consumer).await;
         assert!(!watch.is_finished(), "seed {seed}: {:?}", watch.await);
@@ -208,6 +209,8 @@ impl Drop for Running {
 /// Takes entries from the streams and deletes their rows: the least that a worker does.
 struct Consumer {
     paused: Arc<AtomicBool>,
+    /// Entries whose rows it has deleted or is about to.
+    taken: Arc<AtomicU64>,
     duplicates: Arc<AtomicU64>,
     stop: CancellationToken,
     consuming: JoinHandle<BTreeSet<Uuid>>,
@@ -215,23 +218,25 @@ struct Consumer {
 
 impl Consumer {
     async fn start(story: &Story) -> Self {
-        let (paused, duplicates) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let paused = Arc::new(AtomicBool::new(false));
+        let (taken, duplicates) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let stop = CancellationToken::new();
         let (pool, mut redis) = (story.pool.clone(), story.plain_redis().await);
-        let (is_paused, doubles, stopped) = (paused.clone(), duplicates.clone(), stop.clone());
+        let (is_paused, stopped) = (paused.clone(), stop.clone());
+        let (takes, doubles) = (taken.clone(), duplicates.clone());
         let consuming = tokio::spawn(async move {
             let mut consumed = BTreeSet::new();
             while !stopped.is_cancelled() {
                 for (stream, _) in LANES {
                     if !is_paused.load(Ordering::Relaxed) {
-                        consume(&pool, &mut redis, stream, &mut consumed, &doubles).await;
+                        consume(&pool, &mut redis, stream, &mut consumed, &takes, &doubles).await;
                     }
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             consumed
         });
-        Self { paused, duplicates, stop, consuming }
+        Self { paused, taken, duplicates, stop, consuming }
     }
 
     async fn finish(self) -> (BTreeSet<Uuid>, u64) {
@@ -245,6 +250,7 @@ async fn consume(
     redis: &mut MultiplexedConnection,
     stream: &str,
     consumed: &mut BTreeSet<Uuid>,
+    taken: &AtomicU64,
     duplicates: &AtomicU64,
 ) {
     #[derive(Deserialize)]
@@ -262,6 +268,8 @@ async fn consume(
         .iter()
         .map(|entry| serde_json::from_str::<Job>(&entry.get::<String>("job").unwrap()).unwrap().id)
         .collect();
+    // Before they are deleted: the watch must never see fewer rows than it was told of.
+    taken.fetch_add(ids.len() as u64, Ordering::SeqCst);
     let deleted: Vec<Uuid> = sqlx::query_scalar("delete from herald.outbox where id = any($1) returning id")
         .bind(&ids)
         .fetch_all(pool)
@@ -277,11 +285,11 @@ async fn consume(
 }
 
 /// Looks at the streams all the time; ends by a panic when they hold too much.
-async fn watch(seed: u64, pool: PgPool, mut redis: MultiplexedConnection) {
+async fn watch(seed: u64, pool: PgPool, mut redis: MultiplexedConnection, taken: Arc<AtomicU64>) {
     // What one burst may add behind the look at the depth, what a second relay's round may, and what a consumer has in hand.
     let (one_round, in_hand) = (MAX_DEPTH + BURST, BURST + BATCH);
     loop {
-        let mut entries = 0;
+        let (mut entries, before) = (0, taken.load(Ordering::SeqCst));
         for (stream, _) in LANES {
             let depth: u64 = redis::cmd("XLEN").arg(stream).query_async(&mut redis).await.unwrap();
             assert!(depth <= MAX_DEPTH + one_round, "seed {seed}: {stream} holds {depth} entries");
@@ -290,7 +298,12 @@ async fn watch(seed: u64, pool: PgPool, mut redis: MultiplexedConnection) {
         let rows: i64 =
             sqlx::query_scalar("select count(*) from herald.outbox").fetch_one(&pool).await.unwrap();
         let rows = u64::try_from(rows).unwrap();
-        assert!(entries <= rows + in_hand + MAX_DEPTH, "seed {seed}: {entries} entries for {rows} rows");
+        // The consumer does not wait while this looks from the one to the other.
+        let meanwhile = taken.load(Ordering::SeqCst) - before;
+        assert!(
+            entries <= rows + meanwhile + in_hand + MAX_DEPTH,
+            "seed {seed}: {entries} entries for {rows} rows, {meanwhile} taken meanwhile"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

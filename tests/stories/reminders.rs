@@ -146,7 +146,7 @@ pub(super) async fn tick(story: &Story) -> String {
 }
 
 #[tokio::test]
-async fn c03f_reminder_events_send_messages() {
+async fn c03e_reminder_events_send_messages() {
     let shop = Shop::open().await;
     let story = &shop.story;
     let id = shop.order(80).await;

@@ -76,8 +76,8 @@ impl Story {
 
 /// Workers in this process.
 pub(crate) struct Workers {
-    stop: CancellationToken,
-    ended: JoinHandle<Result<(), WorkerDied>>,
+    pub(super) stop: CancellationToken,
+    pub(super) ended: JoinHandle<Result<(), WorkerDied>>,
 }
 
 impl Workers {

@@ -15,6 +15,25 @@ use std::time::{Duration, Instant};
 /// How long a test waits for what it expects. Only a failing test ever waits that long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Where a test's random numbers begin: another place each time, or the one in HERALD_TEST_SEED. Says which.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("HERALD_TEST_SEED").ok();
+    let fresh = || uuid::Uuid::now_v7().as_u64_pair().1;
+    let seed = given.map_or_else(fresh, |given| given.parse().unwrap());
+    println!("HERALD_TEST_SEED={seed}");
+    seed
+}
+
+/// Says that a test goes without `what`; fails it unless HERALD_TEST_WITHOUT, a list with commas, names that.
+pub(crate) fn leave_out(what: &str, why: &str) {
+    let without = std::env::var("HERALD_TEST_WITHOUT").unwrap_or_default();
+    assert!(
+        without.split(',').any(|named| named.trim() == what),
+        "{what} is not to be had: {why}. HERALD_TEST_WITHOUT={what} leaves it out"
+    );
+    println!("left out: {what}: {why}");
+}
+
 /// Waits until `holds` answers true; fails the test when it never does. `what` completes "timed out waiting for ...".
 pub(crate) async fn eventually(what: &str, holds: impl AsyncFnMut() -> bool) {
     within(PATIENCE, what, holds).await;

@@ -14,8 +14,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::eventually;
 use super::servers::temporary_dir;
+use super::{eventually, leave_out};
 
 /// The services that it takes to receive mail and to relay it. The first two columns of a port are filled in.
 const SERVICES: &str = "
@@ -49,10 +49,10 @@ pub(crate) struct Postfix {
 
 impl Postfix {
     /// Starts one that lets `user` in with `password`, and relays to the SMTP server at `relay`, a port of this machine.
-    /// `None`: only root may run Postfix.
+    /// `None`: it is left out.
     pub(crate) async fn start(user: &str, password: &str, relay: u16) -> Option<Self> {
         if !geteuid().is_root() {
-            eprintln!("left out: Postfix can only be run by root");
+            leave_out("postfix", "only root may run it");
             return None;
         }
         let (starttls, tls) = (free_port().await, free_port().await);

@@ -25,6 +25,7 @@ use ring::rand::SystemRandom;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::herald::Workers;
 use crate::support::{eventually, servers};
 
 /// The password of every user of a test.
@@ -44,6 +45,7 @@ pub(crate) struct World {
     /// Where the pages are, without a slash at the end.
     pub(crate) url: String,
     pub(crate) stop: CancellationToken,
+    workers: Mutex<Option<Workers>>,
     pub(crate) database_url: String,
     _database: servers::Database,
 }
@@ -90,9 +92,30 @@ impl World {
         };
         let context =
             herald_workers::Context::new(&database.url, queues.clone(), clock.clone(), options).unwrap();
-        tokio::spawn(herald_workers::run(context, stop.clone()));
+        let workers = stop.child_token();
+        let ended = tokio::spawn(herald_workers::run(context, workers.clone()));
+        let workers = Mutex::new(Some(Workers { stop: workers, ended }));
         let database_url = database.url.clone();
-        Self { pool, queues, clock, producer, app, keys, redis, url, stop, database_url, _database: database }
+        Self {
+            pool,
+            queues,
+            clock,
+            producer,
+            app,
+            keys,
+            redis,
+            url,
+            stop,
+            workers,
+            database_url,
+            _database: database,
+        }
+    }
+
+    /// Stops the workers in order: from now on everything stays where it is.
+    pub(crate) async fn stop_workers(&self) {
+        let workers = self.workers.lock().unwrap().take().unwrap();
+        workers.stop().await;
     }
 
     /// Adds a user who can log in.
@@ -115,9 +138,14 @@ impl World {
 
     /// Adds an administrator, and a browser that is logged in as such.
     pub(crate) async fn administrator(&self, name: &str) -> Browser {
+        self.in_role(name, "admin").await
+    }
+
+    /// Adds a user in a role, and a browser that is logged in as such.
+    pub(crate) async fn in_role(&self, name: &str, role: &str) -> Browser {
         let id = self.user(name).await;
         let mut connection = self.pool.acquire().await.unwrap();
-        store::users::set_roles(&mut *connection, id, &["admin".to_owned()]).await.unwrap();
+        store::users::set_roles(&mut *connection, id, &[role.to_owned()]).await.unwrap();
         self.logged_in(name).await
     }
 

@@ -13,7 +13,7 @@ fn hello() -> Value {
 }
 
 #[tokio::test]
-async fn c03_c31_a_program_sends_by_http_and_reads_it_back() {
+async fn c03f_c31_a_program_sends_by_http_and_reads_it_back() {
     let world = World::start().await;
     world.user("ann").await;
     let token = world.token("report_task", None).await;

@@ -1,60 +1,8 @@
-//! Every route keeps to who may use it, whoever added it.
+//! What the answers of all routes have in common.
 
-use herald_web::Access;
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 
-use crate::support::world::{World, http};
-
-#[tokio::test]
-async fn no_route_is_open_by_accident() {
-    let world = World::start().await;
-    let mut seen = Vec::new();
-    for (access, path) in herald_web::paths() {
-        let path = path
-            .replace("{id}", "0190a0b0-0000-7000-8000-000000000000")
-            .replace("{secret}", "x")
-            .replace("{link}", "x")
-            .replace("{code}", "T")
-            .replace("{name}", "t");
-        for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
-            let url = format!("{}{path}", world.url);
-            let answer = http().request(method.clone(), url).send().await.unwrap();
-            let (status, case) = (answer.status(), format!("{method} {path}"));
-            match access {
-                Access::Public => assert!(
-                    matches!(
-                        path.as_str(),
-                        "/assets/t"
-                            | "/login"
-                            | "/login/link/x"
-                            | "/answer/x"
-                            | "/api"
-                            | "/api/v1/openapi.json"
-                    ),
-                    "{case} is open to anybody: add it here if it must be"
-                ),
-                Access::Session | Access::Administrator => {
-                    assert_eq!(status, StatusCode::SEE_OTHER, "{case}");
-                    let to = answer.headers()["location"].to_str().unwrap();
-                    assert!(to.starts_with("/login"), "{case} leads to {to}");
-                }
-                Access::SessionScript | Access::SessionIdle => {
-                    assert_eq!(status, StatusCode::UNAUTHORIZED, "{case}");
-                }
-                Access::Signed => assert!(
-                    matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED),
-                    "{case} answers {status} to who signs nothing"
-                ),
-                Access::Token | Access::Admin => {
-                    assert_eq!(status, StatusCode::UNAUTHORIZED, "{case}");
-                    assert!(answer.headers()["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
-                }
-            }
-        }
-        seen.push(path);
-    }
-    assert!(seen.len() > 10, "{seen:?}");
-}
+use crate::support::world::World;
 
 #[tokio::test]
 async fn every_answer_tells_the_browser_what_to_refuse() {

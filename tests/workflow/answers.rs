@@ -12,7 +12,7 @@ use crate::support::eventually;
 use crate::support::herald::message;
 
 #[tokio::test]
-async fn c03d_sql_asks_in_its_own_transaction_and_completes_an_action() {
+async fn c03c_sql_asks_in_its_own_transaction_and_completes_an_action() {
     let story = house().await;
     let workers = story.work().await;
     story
@@ -92,7 +92,7 @@ async fn c16_a_callback_completes_what_opening_does_not() {
 }
 
 #[tokio::test]
-async fn c03d_the_command_line_asks_answers_and_waits() {
+async fn c03c_the_command_line_asks_answers_and_waits() {
     let story = house().await;
     let workers = story.work().await;
     let id = story
@@ -138,7 +138,7 @@ async fn c03d_the_command_line_asks_answers_and_waits() {
 }
 
 #[tokio::test]
-async fn c03d_a_reply_is_told_by_stream_or_kept_for_who_listens() {
+async fn c03c_a_reply_is_told_by_stream_or_kept_for_who_listens() {
     let story = house().await;
     let workers = story.work().await;
     let mut listener = sqlx::postgres::PgListener::connect_with(&story.pool).await.unwrap();

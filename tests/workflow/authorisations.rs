@@ -86,7 +86,7 @@ pub(super) async fn event(story: &Story, of: Uuid) -> Value {
 }
 
 #[tokio::test]
-async fn c03d_the_first_of_several_approvers_decides_and_the_others_are_told() {
+async fn c03c_the_first_of_several_approvers_decides_and_the_others_are_told() {
     let story = house().await;
     let workers = story.work().await;
     let id = ask(&story, &by_role()).await;
@@ -112,7 +112,7 @@ async fn c03d_the_first_of_several_approvers_decides_and_the_others_are_told() {
 }
 
 #[tokio::test]
-async fn c03d_all_must_approve_and_one_refusal_is_enough() {
+async fn c03c_all_must_approve_and_one_refusal_is_enough() {
     let story = house().await;
     let workers = story.work().await;
     let all = NewAuthorisation { mode: Mode::All, ..by_role() };
@@ -128,7 +128,7 @@ async fn c03d_all_must_approve_and_one_refusal_is_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn c03d_approvers_who_answer_at_once_do_not_wait_for_each_other_in_a_circle() {
+async fn c03c_approvers_who_answer_at_once_do_not_wait_for_each_other_in_a_circle() {
     let story = house().await;
     let workers = story.work().await;
     let approvers =
@@ -166,7 +166,7 @@ async fn c03d_approvers_who_answer_at_once_do_not_wait_for_each_other_in_a_circl
 }
 
 #[tokio::test]
-async fn c03d_who_asks_does_not_decide() {
+async fn c03c_who_asks_does_not_decide() {
     let story = house().await;
     let to = |users: &[&str]| Approvers {
         users: users.iter().map(|it| (*it).to_owned()).collect(),
@@ -212,7 +212,7 @@ async fn c03d_who_asks_does_not_decide() {
 }
 
 #[tokio::test]
-async fn c03d_time_decides_where_nobody_does() {
+async fn c03c_time_decides_where_nobody_does() {
     let story = house().await;
     let workers = story.work().await;
     let due_at = Some(story.clock.now() + TimeDelta::hours(4));
@@ -238,7 +238,7 @@ async fn c03d_time_decides_where_nobody_does() {
 }
 
 #[tokio::test]
-async fn c03d_approvers_are_found_on_the_record() {
+async fn c03c_approvers_are_found_on_the_record() {
     let story = house().await;
     story
         .execute(
@@ -299,7 +299,7 @@ async fn c03d_approvers_are_found_on_the_record() {
 }
 
 #[tokio::test]
-async fn c03d_c13_a_request_is_withdrawn_wherever_its_messages_are() {
+async fn c03c_c13_a_request_is_withdrawn_wherever_its_messages_are() {
     let story = house().await;
     // Still on its way: no worker runs yet.
     let early = ask(&story, &by_role()).await;

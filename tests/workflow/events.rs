@@ -75,7 +75,7 @@ async fn settled(story: &Story, many: usize) {
 }
 
 #[tokio::test]
-async fn c03e_a_change_of_a_row_becomes_a_message_once() {
+async fn c03d_a_change_of_a_row_becomes_a_message_once() {
     let story = shop().await;
     let workers = story.work().await;
     let (inserts, approvals) = (watch(&story, "insert").await, watch(&story, "update:status=approved").await);
@@ -141,7 +141,7 @@ async fn c03e_a_change_of_a_row_becomes_a_message_once() {
 }
 
 #[tokio::test]
-async fn c03e_a_rule_that_fails_is_told_and_holds_up_no_other() {
+async fn c03d_a_rule_that_fails_is_told_and_holds_up_no_other() {
     let story = shop().await;
     let workers = story.work().await;
     let inserts = watch(&story, "insert").await;
@@ -196,7 +196,7 @@ async fn c03e_a_rule_that_fails_is_told_and_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn c03e_a_watch_survives_dump_and_restore() {
+async fn c03d_a_watch_survives_dump_and_restore() {
     let story = shop().await;
     let inserts = watch(&story, "insert").await;
     rule(&story, "NEW", &inserts, "message_text = 'Order #new.id#'\nrecipient = 'ann'").await.1.unwrap();
@@ -231,7 +231,7 @@ async fn c03e_a_watch_survives_dump_and_restore() {
 }
 
 #[tokio::test]
-async fn c03e_a_contact_that_is_none_costs_nobody_else_the_message() {
+async fn c03d_a_contact_that_is_none_costs_nobody_else_the_message() {
     let story = shop().await;
     let workers = story.work().await;
     let inserts = watch(&story, "insert").await;
@@ -250,7 +250,7 @@ async fn c03e_a_contact_that_is_none_costs_nobody_else_the_message() {
 }
 
 #[tokio::test]
-async fn c03e_an_event_waits_for_a_locked_table_and_others_do_not_wait_for_it() {
+async fn c03d_an_event_waits_for_a_locked_table_and_others_do_not_wait_for_it() {
     let story = shop().await;
     let workers = story.work().await;
     let (inserts, updates) = (watch(&story, "insert").await, watch(&story, "update").await);
@@ -278,7 +278,7 @@ async fn c03e_an_event_waits_for_a_locked_table_and_others_do_not_wait_for_it() 
 }
 
 #[tokio::test]
-async fn c03e_what_failed_is_replayed_and_what_was_sent_is_not_sent_again() {
+async fn c03d_what_failed_is_replayed_and_what_was_sent_is_not_sent_again() {
     let story = shop().await;
     let workers = story.work().await;
     let inserts = watch(&story, "insert").await;
@@ -302,7 +302,7 @@ async fn c03e_what_failed_is_replayed_and_what_was_sent_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn c03e_code_of_the_hosts_types_runs_with_the_rights_of_who_changes_the_row() {
+async fn c03d_code_of_the_hosts_types_runs_with_the_rights_of_who_changes_the_row() {
     let story = shop().await;
     watch(&story, "insert").await;
     let role = format!("host_{}", story.database_url.rsplit('/').next().unwrap());
@@ -333,7 +333,7 @@ async fn c03e_code_of_the_hosts_types_runs_with_the_rights_of_who_changes_the_ro
 }
 
 #[tokio::test]
-async fn c03e_a_watch_follows_its_table_when_that_is_made_anew_or_renamed() {
+async fn c03d_a_watch_follows_its_table_when_that_is_made_anew_or_renamed() {
     let story = shop().await;
     let inserts = watch(&story, "insert").await;
     story.execute("alter table shop.purchase_order rename to old_order; create table shop.purchase_order (like shop.old_order)").await;

@@ -78,7 +78,7 @@ async fn press(world: &World, link: &str, fields: &[(&str, &str)]) -> Page {
 }
 
 #[tokio::test]
-async fn c03d_a_mail_is_answered_by_its_links() {
+async fn c03c_a_mail_is_answered_by_its_links() {
     let world = World::start().await;
     let catcher = catcher(&world).await;
     let contacts =
@@ -131,7 +131,7 @@ async fn c03d_a_mail_is_answered_by_its_links() {
 }
 
 #[tokio::test]
-async fn c03d_scanners_that_open_every_link_change_nothing() {
+async fn c03c_scanners_that_open_every_link_change_nothing() {
     let world = World::start().await;
     let catcher = catcher(&world).await;
     for kind in ["MAIL-ASK", "MAIL-READ", "MAIL-FREE"] {
@@ -168,7 +168,7 @@ async fn c03d_scanners_that_open_every_link_change_nothing() {
 }
 
 #[tokio::test]
-async fn c03d_a_link_that_is_forged_expired_or_overtaken_says_so() {
+async fn c03c_a_link_that_is_forged_expired_or_overtaken_says_so() {
     let world = World::start().await;
     let catcher = catcher(&world).await;
     let withdrawn = ask(&world, "MAIL-ASK", "First?").await;

@@ -131,7 +131,7 @@ fn users(who: &[usize]) -> Approvers {
 }
 
 #[test]
-fn c03d_whatever_happens_an_authorisation_does_as_its_reference() {
+fn c03c_whatever_happens_an_authorisation_does_as_its_reference() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (story, workers) = runtime.block_on(async {
         let story = house().await;

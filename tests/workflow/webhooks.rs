@@ -79,7 +79,7 @@ impl House {
 }
 
 #[tokio::test]
-async fn c03d_a_receiver_that_fails_at_random_sees_each_answer_under_one_id() {
+async fn c03c_a_receiver_that_fails_at_random_sees_each_answer_under_one_id() {
     let house = House::begin(moody, true).await;
     house.answer(20).await;
     // Longer than a receiver may be silent, twice.
@@ -123,7 +123,7 @@ async fn c03d_a_receiver_that_fails_at_random_sees_each_answer_under_one_id() {
 }
 
 #[tokio::test]
-async fn c03d_a_receiver_that_wants_no_more_is_left_alone_until_somebody_replays() {
+async fn c03c_a_receiver_that_wants_no_more_is_left_alone_until_somebody_replays() {
     let house =
         House::begin(|number| Does::Says(if number == 1 { "410 Gone" } else { "204 No Content" }), true)
             .await;
@@ -156,7 +156,7 @@ async fn c03d_a_receiver_that_wants_no_more_is_left_alone_until_somebody_replays
 }
 
 #[tokio::test]
-async fn c03d_a_private_address_is_not_asked_unless_that_is_allowed() {
+async fn c03c_a_private_address_is_not_asked_unless_that_is_allowed() {
     let house = House::begin(|_| Does::Says("200 OK"), false).await;
     house.answer(1).await;
     eventually("it to be refused", async || {
@@ -222,7 +222,7 @@ async fn answers_that_were_told_are_purged_and_the_doctor_tells_of_those_that_we
 }
 
 #[tokio::test]
-async fn c03d_a_receiver_that_hangs_holds_up_no_other() {
+async fn c03c_a_receiver_that_hangs_holds_up_no_other() {
     let house = House::begin(|_| Does::Hangs, true).await;
     house.answer(20).await;
     let question =
