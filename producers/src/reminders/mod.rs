@@ -14,6 +14,7 @@ use herald_jobs::refusal::Refusal;
 use herald_jobs::store;
 use herald_jobs::store::change::ChangeError;
 use herald_jobs::store::models::RegisterError;
+use herald_jobs::store::reminders::Standing;
 use sqlx::PgPool;
 
 pub use self::checking::Checked;
@@ -91,6 +92,18 @@ impl Reminders {
     /// The database cannot be reached.
     pub async fn now(&self) -> Result<DateTime<Utc>, sqlx::Error> {
         Ok(store::now(self.producer.pool()).await? + self.producer.clock().offset())
+    }
+
+    /// Runs a rule because `actor` asked for it: to its end, though who asked may be gone by then.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_now(&self, standing: &Standing, actor: &str) -> Result<Ran, ReminderError> {
+        let recorded = store::audit::record(self.producer.pool(), actor, "reminder run", &standing.rule.code);
+        recorded.await.map_err(ReminderError::Database)?;
+        let (this, standing) = (self.clone(), standing.clone());
+        let run = tokio::spawn(async move { this.run(&standing, None).await });
+        run.await.unwrap_or(Err(ReminderError::Database(sqlx::Error::WorkerCrashed)))
     }
 
     /// Runs all rules that are enabled. Answers what was done; the error says of which rules it failed, and what the others did.

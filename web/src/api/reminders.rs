@@ -127,10 +127,11 @@ pub(crate) struct RunAnswer {
 /// POST /api/v1/reminder-rules/{code}/run: sends now what is due.
 pub(crate) async fn run(
     State(app): State<App>,
+    Extension(Caller(token)): Extension<Caller>,
     Path(code): Path<String>,
 ) -> Result<Json<RunAnswer>, Problem> {
     let standing = find(&app, &code).await?;
-    let ran = app.reminders.run(&standing, None).await?;
+    let ran = app.reminders.run_now(&standing, &actor(&token)).await?;
     Ok(Json(RunAnswer { sent: ran.sent, result: ran.to_string(), paused: ran.paused }))
 }
 

@@ -151,7 +151,7 @@ pub(crate) async fn act(
             store::reminders::enable(&app.pool, code, floor, actor, now).await
         }
         "disable" => store::reminders::disable(&app.pool, code, actor, now).await,
-        "run" => match app.reminders.run(&rule.0, None).await {
+        "run" => match app.reminders.run_now(&rule.0, actor).await {
             Err(ReminderError::Database(error)) => Err(error.into()),
             // What it did, or why it could not, is written on the rule.
             _ => Ok(true),
