@@ -103,6 +103,7 @@ create index authorisation_overdue on herald.authorisation (due_at) where status
 create index authorisation_unasked on herald.authorisation (created_at) where status = 'pending' and to_ask is not null;
 create index authorisation_subject on herald.authorisation (model, model_key, id);
 create index authorisation_model on herald.authorisation (model, id);
+create index authorisation_ended on herald.authorisation (decided_at) where decided_at is not null;
 create index authorisation_pending on herald.authorisation (id) where status = 'pending';
 
 create table herald.approver (

@@ -20,6 +20,10 @@ names! {
         Events = "events",
         /// Answers that were told, were given up, or go nowhere; those that are still to be told stay.
         Answers = "answers that were told",
+        /// Requests for a decision that have ended, with who was asked.
+        Authorisations = "authorisations that ended",
+        /// How many messages were purged unread, by day.
+        Unread = "counts of unread messages",
         /// Marks of cancelled batches whose rows have followed.
         Batches = "marks of cancelled batches",
         /// Keys that tell a repeated send.
@@ -38,7 +42,7 @@ names! {
 /// Days for which each is kept after its end; 0: for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Messages, after they were acted on.
+    /// Messages, after they were acted on; requests for a decision, after they ended; counts of what was purged unread.
     pub history_days: u32,
     /// Copies, after their end. They outlive their messages.
     pub ledger_days: u32,
@@ -77,7 +81,7 @@ impl Retention {
         let days = match kept {
             // These say themselves when they end.
             Kept::Expired | Kept::Outputs | Kept::Keys | Kept::Sessions => return Some(now),
-            Kept::History => self.history_days,
+            Kept::History | Kept::Authorisations | Kept::Unread => self.history_days,
             Kept::Ledger => self.ledger_days,
             Kept::Tokens => self.token_days,
             Kept::Audit => self.audit_days,

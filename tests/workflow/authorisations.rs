@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use herald_jobs::answer::Via;
 use herald_jobs::authorisation::{Approvers, Mode, NewAuthorisation, OnTimeout, Status};
 use herald_jobs::model::Model;
+use herald_jobs::retention::{Kept, Retention};
 use herald_jobs::store;
 use herald_jobs::store::authorisations::Authorisation;
 use herald_producers::workflow::{Answer, Answered};
@@ -209,6 +210,28 @@ async fn c03c_who_asks_does_not_decide() {
     }
     assert_eq!(story.count("select count(*) from herald.outbox").await, 0, "nobody was asked");
     assert_eq!(story.count("select count(*) from herald.authorisation").await, 0);
+}
+
+#[tokio::test]
+async fn c03c_what_was_decided_is_kept_as_long_as_messages_are() {
+    let story = house().await;
+    let workers = story.work().await;
+    let (decided, open) = (ask(&story, &request(1)).await, ask(&story, &request(2)).await);
+    say(&story, asked(&story, decided, "ann").await, "Yes", "ann").await.unwrap();
+    let purge = async |days: i64| {
+        let (retention, now) = (Retention::default(), story.clock.now() + TimeDelta::days(days));
+        let due = herald_workers::purge::dry_run(&story.pool, retention, now).await.unwrap();
+        let gone = herald_workers::purge::purge(&story.pool, retention, now).await.unwrap();
+        let many =
+            |all: &[(Kept, u64)]| all.iter().find(|(kept, _)| *kept == Kept::Authorisations).unwrap().1;
+        assert_eq!(many(&due), many(&gone));
+        many(&gone)
+    };
+    assert_eq!((purge(364).await, purge(366).await, purge(5_000).await), (0, 1, 0));
+    assert_eq!(standing(&story, open).await.status, Status::Pending);
+    assert!(store::authorisations::get(&story.pool, decided).await.unwrap().is_none());
+    assert_eq!(story.count("select count(*) from herald.approver").await, 1);
+    workers.stop().await;
 }
 
 #[tokio::test]

@@ -25,6 +25,19 @@ pub async fn batch(pool: &PgPool, kept: Kept, until: DateTime<Utc>, limit: i64) 
             until,
             limit
         ),
+        Kept::Authorisations => sqlx::query!(
+            "delete from herald.authorisation where id = any(array(
+                 select id from herald.authorisation where decided_at <= $1 order by decided_at limit $2 for update skip locked))",
+            until,
+            limit
+        ),
+        Kept::Unread => sqlx::query!(
+            "delete from herald.purged_unread where (purged_on, recipient_id, message_type) in
+                 (select purged_on, recipient_id, message_type from herald.purged_unread
+                  where purged_on < ($1::timestamptz at time zone 'UTC')::date limit $2)",
+            until,
+            limit
+        ),
         Kept::Ledger => sqlx::query!(
             "with gone as (
                  delete from herald.delivery where id = any(array(
@@ -94,6 +107,12 @@ pub async fn count(
         ),
         Kept::History => counted!(
             r#"select count(*) as "many!" from herald.message where status <> 'pending' and coalesce(acted_at, closed_at, created_at) <= $1"#
+        ),
+        Kept::Authorisations => {
+            counted!(r#"select count(*) as "many!" from herald.authorisation where decided_at <= $1"#)
+        }
+        Kept::Unread => counted!(
+            r#"select count(*) as "many!" from herald.purged_unread where purged_on < ($1::timestamptz at time zone 'UTC')::date"#
         ),
         Kept::Ledger => counted!(
             r#"select count(*) as "many!" from herald.delivery where finished_at <= $1 and state not in ('pending', 'sending')"#
