@@ -99,6 +99,7 @@ impl Wiring {
             retention: self.retention(),
             windows: self.windows()?,
             registry: self.registry_access()?,
+            ..herald_workers::Options::default()
         };
         let (queues, clock) = (self.queues.clone(), self.clock.clone());
         herald_workers::Context::new(&self.config.database.url, queues, clock, options)
@@ -150,7 +151,8 @@ impl Wiring {
         let authorities = file.map(std::fs::read_to_string).transpose();
         let mail_authorities = authorities
             .with_context(|| format!("email.authorities_file: {}", email.authorities_file.display()))?;
-        Ok(Access { keys: Arc::new(keys), allow_plaintext: email.allow_plaintext, mail_authorities })
+        let (keys, allow_plaintext) = (Arc::new(keys), email.allow_plaintext);
+        Ok(Access { keys, allow_plaintext, mail_authorities, ..Access::default() })
     }
 
     fn answer_links(&self) -> Result<Option<AnswerLinks>> {

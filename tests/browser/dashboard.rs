@@ -42,17 +42,17 @@ async fn c08_where_no_stream_is_to_be_had_the_page_looks_now_and_then() {
 #[tokio::test]
 async fn c09_a_double_click_on_a_count_opens_the_list_and_on_0_does_nothing() {
     let stage = Stage::for_ann().await;
+    stage.run("window.here = 1", vec![]).await;
     for pointer in [Pointer::DoubleClick, Pointer::Tap] {
         stage.point(pointer, ALERTS).await;
     }
     stage.run("document.querySelector('[data-count=alerts]').focus()", vec![]).await;
     stage.press(ENTER).await;
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    assert_eq!(stage.address().await, "/", "0 leads nowhere");
-
     stage.send("ALERT-VIEW", "The cold room is too warm").await;
     stage.send("VIEW-NORMAL", "Your report is ready").await;
     stage.counts_become("1", "1").await;
+    assert_eq!(stage.address().await, "/", "0 leads nowhere");
+    assert_eq!(stage.run("return window.here", vec![]).await, 1, "it is the page that it was");
     stage.point(Pointer::Click, ALERTS).await;
     eventually("the hint", async || stage.text("[data-hint]:not([hidden])").await.contains("Double-click"))
         .await;
@@ -126,7 +126,8 @@ async fn c11_a_new_alert_shows_a_notice_at_the_bottom_right_that_stays_and_takes
                 document.activeElement === document.querySelector('.menu a'), window.opened === 0]";
     assert_eq!(stage.run(script, vec![]).await, serde_json::json!([true, true, true, true, true, true]));
     stage.screenshot("notice").await;
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    stage.send("VIEW-NORMAL", "Another message").await;
+    stage.counts_become("1", "2").await;
     assert_eq!(stage.many("[data-notices] .notice").await, 1, "it stays");
     stage.point(Pointer::Click, ".notice button").await;
     stage.there_are(0, "[data-notices] .notice").await;

@@ -144,7 +144,8 @@ async fn c13_what_was_seen_stays_listed_until_it_is_acted_on_or_taken_back() {
 #[tokio::test]
 async fn what_arrives_does_not_move_what_is_read() {
     let stage = Stage::for_ann().await;
-    for number in 1..=12 {
+    let first = stage.send("VIEW-NORMAL", "Number 1").await;
+    for number in 2..=12 {
         stage.send("VIEW-NORMAL", &format!("Number {number}")).await;
     }
     stage.go("/messages").await;
@@ -164,9 +165,13 @@ async fn what_arrives_does_not_move_what_is_read() {
     stage.there_are(13, "[data-row]").await;
 
     // As many as before, another one: told too.
-    let oldest = "[data-row]:last-child";
-    stage.run("document.querySelector(arguments[0]).scrollIntoView()", vec![oldest.into()]).await;
-    stage.producer.send(message("VIEW-NORMAL", "Number 14")).await.unwrap();
+    stage.counts_become("0", "13").await;
+    stage.offline(true).await;
+    stage.find("[data-offline]:not([hidden])").await;
+    stage.producer.cancel(first).await.unwrap();
+    stage.send("VIEW-NORMAL", "Number 14").await;
+    stage.offline(false).await;
+    stage.counts_become("0", "13").await;
     eventually("the word of it", async || !stage.text(".arrived:not([hidden])").await.is_empty()).await;
     stage.end().await;
 }

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::browser::Browser;
+use crate::support::port::free_port;
 use crate::support::{eventually, servers};
 
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -50,7 +51,7 @@ impl Stage {
     /// The same under settings.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let (database, redis) = (servers::database().await, servers::redis().await);
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut config = Config::load(None).unwrap();
         config.database.url.clone_from(&database.url);
         config.redis.url = redis.url();

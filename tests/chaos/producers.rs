@@ -1,7 +1,7 @@
 //! Two hundred producers go on sending by each way in, while whatever can be killed is killed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::stage::{AMPLE, Worker};
 use crate::support::herald::{Herald, message};
+use crate::support::port::free_port;
 use crate::support::servers;
 
 const PRODUCERS: usize = 200;
@@ -191,7 +192,7 @@ async fn two_hundred_producers_lose_and_double_nothing_while_everything_is_kille
     let (postgres, redis) = (servers::postgres().await, servers::redis().await);
     let database_url = postgres.url("herald");
     let herald = Herald::over(&database_url, &redis.url(), herald_producers::Options::default()).await;
-    let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let token = NewToken { name: "test".into(), sender: "report".into(), ..NewToken::default() };
     let sending = Sending {
         herald: &herald,

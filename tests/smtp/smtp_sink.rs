@@ -5,7 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use herald_workers::smtp::Verdict;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
+
+use crate::port::free_port;
 
 use super::support::{AMPLE, message, open_and_send, server_at};
 
@@ -16,7 +18,7 @@ struct SmtpSink {
 
 impl SmtpSink {
     async fn start(options: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut command = Command::new(program());
         // Started by root it wants to be told who to be.
         if nix::unistd::geteuid().is_root() {

@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 
 use herald::catcher::{Catcher, Settings, show};
 use herald_jobs::deliver::DeliveryState;
-use herald_jobs::message_type::ExternalDelivery;
+use herald_jobs::message_type::{ExternalDelivery, Lane};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 
@@ -307,7 +307,10 @@ async fn c21_mail_waits_while_a_worker_cannot_open_the_password() {
     let workers = story.work().await;
     let id = story.producer.send(message("ann", "MAIL", "x")).await.unwrap();
     eventually("the inbox", async || story.delivered().await.contains(&id.0)).await;
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    eventually("the copy to be looked at", async || {
+        story.queues.email.lane(Lane::Normal).depth().await.unwrap().parked == 1
+    })
+    .await;
     let [copy] = story.copies(id).await.try_into().unwrap();
     assert_eq!((copy.state, copy.attempts), (DeliveryState::Pending, 0));
     workers.stop().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use herald::catcher::{Answer, Gateway};
 use herald_jobs::deliver::{AttemptOutcome, DeliveryState};
-use herald_jobs::message_type::ExternalDelivery;
+use herald_jobs::message_type::{ExternalDelivery, Lane};
 use herald_jobs::seal::{KeyRing, new_key};
 use herald_jobs::secret::Secret;
 use herald_jobs::store::deliveries::Delivery;
@@ -16,6 +16,8 @@ use herald_workers::settings::Access;
 use ring::rand::SystemRandom;
 
 use crate::support::herald::{Story, Workers, message};
+
+const AGES: Duration = Duration::from_secs(600);
 
 /// Types that go out by SMS, and by both; ann has a mobile number.
 async fn with_sms_types() -> Story {
@@ -31,8 +33,13 @@ async fn work(story: &Story) -> Workers {
 }
 
 async fn work_with_keys(story: &Story, keys: KeyRing) -> Workers {
-    let registry = Access { keys: Arc::new(keys), ..Access::default() };
-    story.work_with(Options { allow_private_sms: true, registry, ..Options::default() }).await
+    story.work_with(options(keys)).await
+}
+
+/// What the registry says holds at once.
+fn options(keys: KeyRing) -> Options {
+    let registry = Access { keys: Arc::new(keys), trusted: Duration::ZERO, ..Access::default() };
+    Options { allow_private_sms: true, registry, ..Options::default() }
 }
 
 async fn copy(story: &Story, message: MessageId) -> Delivery {
@@ -63,7 +70,6 @@ async fn c23_sms_is_off_until_one_setting_turns_it_on() {
     }
 
     let gateway = story.sms_gateway().await;
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
     let on = send(&story, "Order \"7\" is late: {#id#} \\ ü").await;
     story.drain().await;
     let [caught] = gateway.list().try_into().unwrap();
@@ -81,7 +87,6 @@ async fn c23_sms_is_off_until_one_setting_turns_it_on() {
     let late = send(&story, "late").await;
     story.drain().await;
     story.register(&[("SMS-PROVIDER", Some("off"))]).await;
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
     story.clock.advance(TimeDelta::minutes(5));
     story.drain().await;
     assert_eq!(self::copy(&story, late).await.state, DeliveryState::Suppressed);
@@ -157,12 +162,11 @@ async fn only_what_was_certainly_not_sent_is_sent_again() {
 async fn a_gateway_that_does_not_answer_leaves_a_doubt_whether_it_took_the_message_or_not() {
     let story = with_sms_types().await;
     let gateway = story.sms_gateway().await;
-    let workers = work(&story).await;
+    let options = Options { sms_patience: Duration::from_secs(2), ..options(KeyRing::default()) };
+    let workers = story.work_with(options).await;
     // Longer than anybody waits for an answer.
-    let pause = Duration::from_secs(45);
-    gateway.answer_next([Answer::Hang(pause), Answer::TakeAndHang(pause)]);
+    gateway.answer_next([Answer::Hang(AGES), Answer::TakeAndHang(AGES)]);
     let ids = [send(&story, "lost").await, send(&story, "taken").await];
-    tokio::time::sleep(Duration::from_secs(20)).await;
     for id in ids {
         crate::support::eventually("the doubt", async || {
             matches!(story.copies(id).await.as_slice(), [copy] if copy.state == DeliveryState::Unknown)
@@ -197,22 +201,28 @@ async fn a_gateway_that_cannot_be_used_costs_no_copy_an_attempt() {
 
 #[tokio::test]
 async fn a_private_address_is_asked_only_where_that_is_allowed() {
-    let story = with_sms_types().await;
-    let gateway = story.sms_gateway().await;
-    let workers = story.work().await;
-    let id = send(&story, "kept inside").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let localhost = gateway.url().replace("127.0.0.1", "localhost");
-    story.register(&[("SMS-URL", Some(&localhost))]).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(gateway.list().is_empty());
-    assert_eq!(copy(&story, id).await.state, DeliveryState::Pending, "it waits");
-    workers.stop().await;
-    let workers = work(&story).await;
-    story.clock.advance(TimeDelta::minutes(1));
-    story.drain().await;
-    assert_eq!(texts(&gateway), ["kept inside"]);
-    workers.stop().await;
+    for host in ["127.0.0.1", "localhost"] {
+        let story = with_sms_types().await;
+        let gateway = story.sms_gateway().await;
+        story.register(&[("SMS-URL", Some(&gateway.url().replace("127.0.0.1", host)))]).await;
+        let workers = story.work().await;
+        let id = send(&story, "kept inside").await;
+        // What is wrong with an address is seen before the copy is claimed, with what a name leads to after that.
+        crate::support::eventually("the copy to be looked at", async || {
+            let parked = story.queues.sms.lane(Lane::Normal).depth().await.unwrap().parked;
+            parked == 1 || story.copies(id).await.iter().any(|copy| copy.reason.is_some())
+        })
+        .await;
+        assert!(gateway.list().is_empty());
+        let waiting = copy(&story, id).await;
+        assert_eq!((waiting.state, waiting.attempts), (DeliveryState::Pending, 0), "it waits");
+        workers.stop().await;
+        let workers = work(&story).await;
+        story.clock.advance(TimeDelta::minutes(1));
+        story.drain().await;
+        assert_eq!(texts(&gateway), ["kept inside"]);
+        workers.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -232,7 +242,6 @@ async fn c23_twilio_and_forms_are_spoken_and_long_texts_are_cut() {
             ("SMS-MAX-SEGMENTS", Some("1")),
         ])
         .await;
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
     send(&story, &"long ".repeat(60)).await;
     story.drain().await;
     let [caught] = gateway.list().try_into().unwrap();
@@ -251,7 +260,6 @@ async fn c23_twilio_and_forms_are_spoken_and_long_texts_are_cut() {
             ("SMS-HEADERS", Some("Authorization: Bearer #password#\nX-Client: herald")),
         ])
         .await;
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
     send(&story, "a&b=c #x# ü").await;
     story.drain().await;
     let caught = gateway.list().pop().unwrap();

@@ -4,6 +4,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod herald;
+pub(crate) mod port;
 #[cfg(target_os = "linux")]
 pub(crate) mod postfix;
 pub(crate) mod servers;

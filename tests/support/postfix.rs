@@ -14,6 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::port::free_port;
 use super::servers::temporary_dir;
 use super::{eventually, leave_out};
 
@@ -55,7 +56,7 @@ impl Postfix {
             leave_out("postfix", "only root may run it");
             return None;
         }
-        let (starttls, tls) = (free_port().await, free_port().await);
+        let (starttls, tls) = (free_port(), free_port());
         let (users, listening) = listen_for_users(user, password).await;
         let dir = temporary_dir();
         let authority = certify(&dir);
@@ -93,10 +94,6 @@ impl Drop for Postfix {
         let _ = self.master.wait();
         let _ = fs::remove_dir_all(&self.dir);
     }
-}
-
-async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 
 /// Where the daemons are, and what the linker must be told.

@@ -12,6 +12,7 @@ use herald_producers::numbers::Region;
 use sqlx::PgPool;
 use url::Url;
 
+use crate::guard;
 use crate::settings::Access;
 use crate::window::Windows;
 
@@ -41,6 +42,8 @@ pub struct Options {
     pub grace: Duration,
     /// Whether an SMS gateway may have a private address.
     pub allow_private_sms: bool,
+    /// How long an SMS gateway may take to answer; less than a minute.
+    pub sms_patience: Duration,
     /// Whether a webhook may have a private address.
     pub allow_private_webhooks: bool,
     /// How e-mails can be answered by a link; `None`: they cannot.
@@ -71,6 +74,7 @@ impl Default for Options {
             takeover_after: Duration::from_secs(30),
             grace: Duration::from_secs(30),
             allow_private_sms: false,
+            sms_patience: guard::PATIENCE,
             allow_private_webhooks: false,
             answer_links: None,
             functions_dir: None,

@@ -7,22 +7,24 @@ use std::time::Duration;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url, redirect};
 
-/// How long a connection may take, and all of a request: less than the lease of what it sends.
-const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(30));
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long all of a request may take: less than the lease of what it sends.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A client that follows no redirects and, unless `private` is allowed, connects to public addresses only.
+/// A client that follows no redirects, waits for an answer as long as `patience` and, unless `private` is allowed, connects to public
+/// addresses only.
 ///
 /// # Errors
 /// TLS cannot be set up.
-pub(crate) fn client(private: bool) -> Result<Client, reqwest::Error> {
-    let (connect, all) = PATIENCE;
+pub(crate) fn client(private: bool, patience: Duration) -> Result<Client, reqwest::Error> {
     // Whoever was first has chosen; reqwest takes what stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
         .user_agent(concat!("herald/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
-        .connect_timeout(connect)
-        .timeout(all)
+        .connect_timeout(CONNECT)
+        .timeout(patience)
         .no_proxy();
     if private { builder.build() } else { builder.dns_resolver(PublicOnly).build() }
 }

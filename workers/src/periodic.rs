@@ -1,5 +1,7 @@
 //! Runs what the schedule started, each slot once.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use apalis::prelude::Data;
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use herald_jobs::periodic::{PeriodicJob, PeriodicName};
@@ -20,6 +22,35 @@ const AHEAD_SECONDS: i64 = 60;
 pub(crate) struct PeriodicContext {
     pub(crate) context: Context,
     pub(crate) reminders: Reminders,
+    pub(crate) running: Running,
+}
+
+/// The slots that this process runs now. By its row alone a slot that came twice would look like one whose first try was cut short.
+#[derive(Clone, Default)]
+pub(crate) struct Running(Arc<Mutex<Vec<PeriodicJob>>>);
+
+impl Running {
+    /// `None`: it runs already.
+    fn begin(&self, job: &PeriodicJob) -> Option<Begun> {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.contains(job) {
+            return None;
+        }
+        running.push(job.clone());
+        Some(Begun { running: self.clone(), job: job.clone() })
+    }
+}
+
+/// A slot's run, until it is dropped.
+struct Begun {
+    running: Running,
+    job: PeriodicJob,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.running.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|job| *job != self.job);
+    }
 }
 
 /// Runs one slot, unless somebody has it already.
@@ -27,9 +58,13 @@ pub(crate) struct PeriodicContext {
 /// # Errors
 /// The database is not available.
 pub(crate) async fn periodic(job: PeriodicJob, data: Data<PeriodicContext>) -> Result<(), Failure> {
-    let PeriodicContext { context, reminders } = &*data;
+    let PeriodicContext { context, reminders, running } = &*data;
     let now = reminders.now().await.map_err(outage)?;
     let job = in_time(job, now);
+    let Some(_begun) = running.begin(&job) else {
+        tracing::info!(slot = %job.slot, "The slot of {} is being run", job.name);
+        return Ok(());
+    };
     let begun = store::periodic::begin(
         &context.pool,
         &job,

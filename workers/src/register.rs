@@ -22,7 +22,7 @@ use crate::Context;
 use crate::cancelling::Follower;
 use crate::check::check;
 use crate::deliver::{DeliverContext, email};
-use crate::periodic::{PeriodicContext, periodic};
+use crate::periodic::{PeriodicContext, Running, periodic};
 use crate::repeat::repeat;
 use crate::send::{SendContext, record_dead, send};
 use crate::settings::Registry;
@@ -153,6 +153,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
     let data = PeriodicContext {
         reminders: Reminders::new(producer.clone(), reader.clone()),
         context: context.clone(),
+        running: Running::default(),
     };
     employ!(crew, queues.periodic, worker, two, data, periodic);
 

@@ -14,9 +14,6 @@ use sqlx::PgPool;
 use crate::sms::{self, SmsSettings};
 use crate::smtp::{Security, Server, Timeouts};
 
-/// How long settings are trusted before they are read again.
-const TRUSTED: Duration = Duration::from_secs(1);
-
 /// All that it takes to send mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailSettings {
@@ -31,7 +28,7 @@ pub struct MailSettings {
 }
 
 /// What this process may make of the registry.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Access {
     /// Open the secrets.
     pub keys: Arc<KeyRing>,
@@ -39,12 +36,26 @@ pub struct Access {
     pub allow_plaintext: bool,
     /// Certificates in PEM that mail servers may be known by, besides Mozilla's authorities.
     pub mail_authorities: Option<String>,
+    /// How long settings are trusted before they are read again.
+    pub trusted: Duration,
+}
+
+impl Default for Access {
+    /// No keys, nothing readable, the usual authorities; read again after a second.
+    fn default() -> Self {
+        Self {
+            keys: Arc::default(),
+            allow_plaintext: false,
+            mail_authorities: None,
+            trusted: Duration::from_secs(1),
+        }
+    }
 }
 
 /// What the registry says of SMS: `None` while it is off, or a sentence that says what is missing or wrong.
 pub type SmsOrNone = Result<Option<SmsSettings>, String>;
 
-/// The registry's settings, kept for a second.
+/// The registry's settings, kept for a while.
 pub struct Registry {
     pool: PgPool,
     access: Access,
@@ -82,7 +93,7 @@ impl Registry {
 
     async fn read(&self) -> Result<Read, sqlx::Error> {
         let known = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = known.filter(|known| known.at.elapsed() < TRUSTED) {
+        if let Some(known) = known.filter(|known| known.at.elapsed() < self.access.trusted) {
             return Ok(known);
         }
         let at = Instant::now();

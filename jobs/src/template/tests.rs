@@ -208,10 +208,8 @@ fn a_preview_tells_what_each_token_comes_to() {
 fn long_values_are_counted_by_their_length() {
     let instance = json!({"long": "x".repeat(200_000)});
     for hostile in ["@std.text.truncate(#long#,0)@", "@std.text.default(#long#,1)@"] {
-        let begun = std::time::Instant::now();
         let made = compile(&hostile.repeat(9_000)).render(instance.as_object().unwrap(), &HTML);
-        assert!(made.is_err(), "{hostile}");
-        assert!(begun.elapsed().as_millis() < 1_500, "{hostile}: {:?}", begun.elapsed());
+        assert!(made.as_ref().is_err_and(|error| error.problem.contains("values")), "{hostile}: {made:?}");
     }
 }
 

@@ -4,6 +4,7 @@ mod provider;
 mod settings;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use apalis::prelude::Data;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -39,6 +40,7 @@ pub struct SmsContext {
     client: Arc<OnceLock<Client>>,
     ledger: GroupCommit<Ledger>,
     allow_private: bool,
+    patience: Duration,
     window: Option<Window>,
 }
 
@@ -49,6 +51,7 @@ impl SmsContext {
             ledger: ledger::spawn(pool.clone(), clock.clone()),
             client: Arc::default(),
             allow_private: options.allow_private_sms,
+            patience: options.sms_patience,
             window: options.windows.sms.clone().filter(|_| lane != Lane::Alert),
             pool,
             clock,
@@ -60,7 +63,8 @@ impl SmsContext {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let made = guard::client(self.allow_private).map_err(|error| Failure::outage(error.to_string()))?;
+        let made = guard::client(self.allow_private, self.patience);
+        let made = made.map_err(|error| Failure::outage(error.to_string()))?;
         Ok(self.client.get_or_init(|| made))
     }
 }
@@ -106,7 +110,7 @@ pub(crate) async fn try_once(
 ) -> Result<Verdict, String> {
     guard::refuse_private(settings.provider.url(), allow_private)
         .map_err(|problem| format!("SMS-URL: {problem}"))?;
-    let client = guard::client(allow_private).map_err(|error| error.to_string())?;
+    let client = guard::client(allow_private, guard::PATIENCE).map_err(|error| error.to_string())?;
     Ok(send(&client, settings, sms, now).await.verdict)
 }
 

@@ -31,7 +31,8 @@ pub(crate) fn tasks(
     producer: Producer,
     stop: &CancellationToken,
 ) -> Result<[(&'static str, BoxFuture<'static, ()>); 3], String> {
-    let client = guard::client(context.options.allow_private_webhooks).map_err(|error| error.to_string())?;
+    let client = guard::client(context.options.allow_private_webhooks, guard::PATIENCE)
+        .map_err(|error| error.to_string())?;
     let teller = Teller::new(context.clone(), client);
     let (deciding, seeing) = (context.clone(), context.clone());
     Ok([

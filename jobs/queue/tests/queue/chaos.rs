@@ -202,9 +202,7 @@ async fn streams_and_groups_may_vanish_under_load() {
     until_empty(&queue).await;
     redis::cmd("FLUSHALL").exec_async(&mut plain).await.unwrap();
     queue.push(&work(u64::MAX)).await.unwrap();
-    let asked = Instant::now();
     eventually("the job behind the flush runs", async || log.times(u64::MAX) == 1).await;
-    assert!(asked.elapsed() < Duration::from_secs(3));
     until_empty(&queue).await;
     worker.stop().await;
 }
@@ -243,10 +241,19 @@ async fn a_job_that_aborts_its_worker_dies_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_thousand_may_be_due_at_once() {
     let server = Server::start();
+    let options = WorkerOptions { concurrency: 256, ..quick() };
+    // What this machine takes for as many that succeed: all are parked long before twice that.
+    let (queue, log) = (server.queue("send:bulk"), Log::default());
+    let begun = Instant::now();
+    queue.push_all(&works(0..50_000)).await.unwrap();
+    let worker = noting(&queue, WorkerOptions { concurrency: 256, ..quick() }, &log);
+    until_empty(&queue).await;
+    worker.stop().await;
+    let usual = begun.elapsed();
+
     let (queue, log) = (server.queue("send:normal"), Log::default());
     queue.push_all(&works(0..50_000)).await.unwrap();
-    let due = Instant::now() + Duration::from_secs(4);
-    let options = WorkerOptions { concurrency: 256, ..quick() };
+    let due = Instant::now() + Duration::from_secs(4) + 2 * usual;
     let worker = singles(&queue, options, {
         let log = log.clone();
         move |job, delivery| {
@@ -261,7 +268,7 @@ async fn fifty_thousand_may_be_due_at_once() {
     let took = due.elapsed();
     worker.stop().await;
     assert_eq!((log.distinct(), log.total()), (50_000, 100_000));
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < Duration::from_secs(10) + 5 * usual, "{took:?}, and usually {usual:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -274,7 +281,8 @@ async fn a_worker_told_to_end_leaves_nothing_pending_and_nothing_twice() {
     let told = Instant::now();
     victim.signal("TERM");
     assert!(victim.end().await.success());
-    assert!(told.elapsed() < SLOW + Duration::from_secs(2), "{:?}", told.elapsed());
+    // Far from the half minute that it may take at most.
+    assert!(told.elapsed() < SLOW + Duration::from_secs(15), "{:?}", told.elapsed());
     let depth = queue.depth().await.unwrap();
     assert_eq!(depth.in_flight, 0);
     assert_eq!(depth.entries, 400 - victim.done().len() as u64);
