@@ -8,6 +8,7 @@ mod browser {
     mod api;
     mod authoring;
     mod dashboard;
+    mod forms;
     mod frame;
     mod keyboard;
     mod lists;

@@ -34,5 +34,6 @@ mod web {
     mod sms_reports;
     mod snippets;
     mod switch;
+    mod telling;
     mod templates;
 }

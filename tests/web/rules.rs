@@ -142,17 +142,20 @@ async fn c34_a_reminder_rule_is_written_tried_and_run_on_a_screen() {
     );
 
     let doing = "/admin/reminders/do/PO-OVERDUE";
-    assert_eq!(browser.post(doing, &[("do", "enable"), ("catch_up", "on")]).await.location(), path);
+    assert_eq!(
+        browser.post(doing, &[("do", "enable"), ("catch_up", "on")]).await.location(),
+        format!("{path}?done=enabled")
+    );
     let page = browser.get(path).await;
     assert!(page.body.contains("State: enabled"), "{}", page.body);
-    assert_eq!(browser.post(doing, &[("do", "run")]).await.location(), path);
+    assert_eq!(browser.post(doing, &[("do", "run")]).await.location(), format!("{path}?done=ran"));
     let page = browser.get(path).await;
     assert!(
         page.body.contains("sent 1, 1 not sent") && page.body.contains("<strong>7</strong>"),
         "{}",
         page.body
     );
-    assert_eq!(browser.post(doing, &[("do", "disable")]).await.location(), path);
+    assert_eq!(browser.post(doing, &[("do", "disable")]).await.location(), format!("{path}?done=disabled"));
     assert_eq!(browser.post(doing, &[("do", "dance")]).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(
         browser.post("/admin/reminders/do/NONE", &[("do", "run")]).await.status,

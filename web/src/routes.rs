@@ -162,7 +162,7 @@ fn routes() -> Vec<Route> {
         route(
             Administrator,
             "/admin/registry/edit/{name}",
-            get(admin::registry::edit).post(admin::registry::save),
+            get(admin::registry_form::edit).post(admin::registry_form::save),
         ),
         route(Administrator, "/admin/registry/test/{name}", post(admin::registry::test)),
         route(Administrator, "/admin/schedule", get(admin::schedule::show)),

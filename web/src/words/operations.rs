@@ -90,6 +90,8 @@ pub(crate) struct Operations {
     pub(crate) import_users: &'static str,
     pub(crate) import_what: (&'static str, &'static str),
     pub(crate) import_file: &'static str,
+    pub(crate) not_utf8: &'static str,
+    pub(crate) not_read: &'static str,
     pub(crate) check_first: &'static str,
     /// How many would be added, and changed.
     pub(crate) would_import: fn(usize, usize) -> String,
@@ -227,6 +229,8 @@ pub(super) static ENGLISH: Operations = Operations {
          Users that are there are changed; an empty column keeps what is there. All rows are taken, or none.",
     ),
     import_file: "Take it from a file",
+    not_utf8: "This file is not UTF-8, so its letters would come in wrong. Save it as \"CSV UTF-8\", and choose it again.",
+    not_read: "This file cannot be read.",
     check_first: "Check only",
     would_import: |added, changed| format!("All is well: {added} would be added and {changed} changed."),
     imported: |added, changed| format!("{added} added, {changed} changed."),

@@ -8,7 +8,7 @@ use herald_jobs::store::change::{ChangeError, Expect, Saved};
 use herald_jobs::store::{self, event_rules, events, message_templates, message_types, watches};
 
 use super::fields::{Field, Kind, composed, lines, one_of, syntaxes, typed};
-use super::kept::{Aside, Beside, Kept, MOST_OFFERED, Offered};
+use super::kept::{Aside, Beside, Kept, MOST_OFFERED, Offered, Removal};
 use super::list::{Asked, ONE_MORE};
 use crate::access::form::Fields;
 use crate::app::App;
@@ -48,8 +48,8 @@ impl Kept for EventRule {
         &self.code
     }
 
-    fn removal(&self, words: &Administration) -> Option<&'static str> {
-        Some(words.delete)
+    fn removal(&self, words: &Administration) -> Option<Removal> {
+        Some(Removal::new(words.delete, words.gone_for_good))
     }
 
     fn trial(words: &Administration) -> Option<&'static str> {
@@ -60,10 +60,11 @@ impl Kept for EventRule {
         let (said, is_new) = (words.rules, self.code.is_empty());
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let on = self.enabled || is_new;
+        let choose = (String::new(), said.choose.to_owned());
+        let watches = std::iter::once(choose).chain(offered.watches.iter().cloned()).collect();
         vec![
             Field::new("code", words.code, if is_new { Kind::Line } else { Kind::Fixed }).holding(&self.code),
-            Field::new("watch", said.watch, Kind::One(offered.watches.clone()))
-                .holding(self.watch.to_string()),
+            Field::new("watch", said.watch, Kind::One(watches)).holding(self.watch.to_string()),
             Field::new("condition", said.when, Kind::Source).holding(text(&self.condition)),
             Field::new("message_type", said.message_type, one_of(Some(said.choose), &offered.message_types))
                 .holding(&self.message_type),

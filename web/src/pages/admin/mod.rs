@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 mod choice_sets;
 mod conditions;
+mod done;
 mod event_rules;
 mod fields;
 mod form;
@@ -13,6 +14,7 @@ mod models;
 pub(crate) mod people;
 mod readable;
 pub(crate) mod registry;
+pub(crate) mod registry_form;
 pub(crate) mod rule_trial;
 pub(crate) mod rules;
 pub(crate) mod schedule;

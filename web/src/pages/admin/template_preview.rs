@@ -166,5 +166,5 @@ pub(crate) async fn earlier(
     let number = number.parse().map_err(|_| PageError::NotFound)?;
     let earlier = message_templates::version(&app.pool, &name, number).await?.ok_or(PageError::NotFound)?;
     let page = Page { app: &app, login: &login, jar: &jar };
-    form::show(&page, &earlier, &version(&current), Made::Opened).await
+    form::show(&page, &earlier, &version(&current), Made::Opened(None)).await
 }

@@ -8,7 +8,7 @@ use herald_jobs::store::{self, events, watches};
 use serde::Serialize;
 
 use super::fields::{Field, Kind};
-use super::kept::{Aside, Beside, Kept, Offered};
+use super::kept::{Aside, Beside, Kept, Offered, Removal};
 use super::list::Asked;
 use crate::access::form::Fields;
 use crate::app::App;
@@ -60,8 +60,8 @@ impl Kept for Watched {
         &self.id
     }
 
-    fn removal(&self, words: &Administration) -> Option<&'static str> {
-        Some(words.rules.watch_no_more)
+    fn removal(&self, words: &Administration) -> Option<Removal> {
+        Some(Removal::new(words.rules.watch_no_more, words.rules.seen_no_more))
     }
 
     fn fields(&self, words: &Administration, _: &Offered) -> Vec<Field> {
