@@ -28,6 +28,7 @@ mod web {
     mod roles;
     mod routes;
     mod rules;
+    mod running;
     mod schedule;
     mod schemathesis;
     mod searching;

@@ -13,6 +13,7 @@ use crate::support::world::{World, http};
 enum Who {
     Nobody,
     Recipient,
+    Operator,
     Administrator,
     Token,
     AdminToken,
@@ -24,8 +25,9 @@ fn may(access: Access, who: Who) -> bool {
         // The handler of what is signed looks at the signature.
         Access::Public | Access::Signed => true,
         Access::Session | Access::SessionScript | Access::SessionIdle => {
-            matches!(who, Who::Recipient | Who::Administrator)
+            matches!(who, Who::Recipient | Who::Operator | Who::Administrator)
         }
+        Access::Operator => matches!(who, Who::Operator | Who::Administrator),
         Access::Administrator => who == Who::Administrator,
         Access::Token => matches!(who, Who::Token | Who::AdminToken),
         Access::Admin => who == Who::AdminToken,
@@ -35,7 +37,7 @@ fn may(access: Access, who: Who) -> bool {
 /// Whether an answer says that one may not.
 fn is_shut(access: Access, status: StatusCode, location: &str) -> bool {
     match access {
-        Access::Administrator => {
+        Access::Administrator | Access::Operator => {
             status == StatusCode::FORBIDDEN
                 || status == StatusCode::SEE_OTHER && location.starts_with("/login")
         }
@@ -48,6 +50,7 @@ fn is_shut(access: Access, status: StatusCode, location: &str) -> bool {
 async fn each_route_lets_in_those_that_it_says_and_nobody_else() {
     let world = World::start().await;
     let recipient = world.logged_in("ann").await.cookie();
+    let operator = world.holder("oz", "operator").await.cookie();
     let administrator = world.administrator("adam").await.cookie();
     let token = world.token_of(NewToken { sender: "erp".to_owned(), ..NewToken::default() }).await;
     let admin = world.admin_token().await;
@@ -59,12 +62,15 @@ async fn each_route_lets_in_those_that_it_says_and_nobody_else() {
             .replace("{secret}", "x")
             .replace("{code}", "T")
             .replace("{name}", "t");
-        for who in [Who::Nobody, Who::Recipient, Who::Administrator, Who::Token, Who::AdminToken] {
+        for who in
+            [Who::Nobody, Who::Recipient, Who::Operator, Who::Administrator, Who::Token, Who::AdminToken]
+        {
             for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
                 let request = http().request(method.clone(), format!("{}{path}", world.url));
                 let request = match who {
                     Who::Nobody => request,
                     Who::Recipient => request.header("cookie", recipient.clone()),
+                    Who::Operator => request.header("cookie", operator.clone()),
                     Who::Administrator => request.header("cookie", administrator.clone()),
                     Who::Token => request.bearer_auth(&token),
                     Who::AdminToken => request.bearer_auth(&admin),

@@ -33,7 +33,7 @@ async fn no_route_is_open_by_accident() {
                     ),
                     "{case} is open to anybody: add it here if it must be"
                 ),
-                Access::Session | Access::Administrator => {
+                Access::Session | Access::Operator | Access::Administrator => {
                     assert_eq!(status, StatusCode::SEE_OTHER, "{case}");
                     let to = answer.headers()["location"].to_str().unwrap();
                     assert!(to.starts_with("/login"), "{case} leads to {to}");

@@ -149,8 +149,12 @@ pub(super) static ENGLISH: Administration = Administration {
     mobile: ("Mobile", "As in +491701234567."),
     locale: ("Language and region", "As in en-GB."),
     time_zone: ("Time zone", "As in Europe/Berlin."),
-    role_admin: ("Administrator", "May use these pages."),
-    role_operator: ("Operator", ""),
+    role_admin: ("Administrator", "Maintains what is on these pages, and may do all that operators may."),
+    role_operator: (
+        "Operator",
+        "Sees what runs and acts on it, and maintains nothing: deliveries, watched events, schedule, audit log, and the registry \
+         without its secrets.",
+    ),
     other_roles: ("Other roles", "Roles of the house's own, by which approvers are found: buyer, cfo."),
     active: ("Active", "Receives messages and may log in."),
 };

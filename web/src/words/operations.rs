@@ -1,11 +1,15 @@
 //! What the pages say on which Herald itself is looked after: the registry, the schedule, tokens, the audit log.
 
+use super::running::Running;
 use crate::app::Role;
 
 /// All of it, in one language. Labels are paired with a hint where one is needed; an empty hint is not shown.
 pub(crate) struct Operations {
     /// The group in the menus.
     pub(crate) title: &'static str,
+    pub(crate) only_operators: &'static str,
+    /// Deliveries, and the events of watched tables.
+    pub(crate) running: &'static Running,
 
     pub(crate) registry: &'static str,
     /// The keys of a channel.
@@ -113,6 +117,8 @@ pub(crate) struct Operations {
 
 pub(super) static ENGLISH: Operations = Operations {
     title: "Herald itself",
+    only_operators: "This page is for operators and administrators.",
+    running: &super::running::ENGLISH,
 
     registry: "Application Registry",
     keys_of: |channel| match channel {

@@ -60,7 +60,6 @@ pub(crate) struct Rules {
     pub(crate) no_watch: &'static str,
     pub(crate) last_events: &'static str,
     pub(crate) no_events: &'static str,
-    pub(crate) event_waits: &'static str,
     pub(crate) no_message: &'static str,
     pub(crate) does_not_hold: &'static str,
 
@@ -194,7 +193,6 @@ pub(super) static ENGLISH: Rules = Rules {
     no_watch: "must be one of the watches",
     last_events: "The last events",
     no_events: "Nothing has been seen yet.",
-    event_waits: "waits",
     no_message: "No message:",
     does_not_hold: "the condition does not hold",
 

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 mod choice_sets;
 mod conditions;
+pub(crate) mod deliveries;
 mod done;
 mod event_rules;
 mod fields;
@@ -22,4 +23,5 @@ pub(crate) mod template_preview;
 mod templates;
 pub(crate) mod tokens;
 mod users;
+pub(crate) mod watched;
 pub(crate) mod watches;

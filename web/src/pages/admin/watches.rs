@@ -4,21 +4,18 @@ use askama::Template;
 use herald_jobs::event_rule::On;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
-use herald_jobs::store::{self, events, watches};
+use herald_jobs::store::{self, watches};
 use serde::Serialize;
 
 use super::fields::{Field, Kind};
 use super::kept::{Aside, Beside, Kept, Offered, Removal};
 use super::list::Asked;
+use super::watched;
 use crate::access::form::Fields;
 use crate::app::App;
 use crate::error::PageError;
 use crate::pages::shell::Place;
-use crate::pages::when::{When, when};
 use crate::words::{Administration, Words};
-
-/// How many events are shown.
-const SHOWN: i64 = 50;
 
 /// A watch as pages show it.
 #[derive(Default, Serialize)]
@@ -80,11 +77,8 @@ impl Kept for Watched {
     async fn beside(&self, beside: &Beside<'_>) -> Result<Aside, PageError> {
         let &Beside { app, login, .. } = beside;
         let Ok(id) = self.id.parse() else { return Ok(Aside::default()) };
-        let now = app.clock.now();
-        let events = events::last(&app.pool, Some(id), SHOWN).await?.into_iter();
-        let events =
-            events.map(|event| (event.happened.id, when(login, event.at, now), event.result)).collect();
-        let html = Shown { words: login.words, events }.render()?;
+        let html =
+            Shown { words: login.words, id, events: watched::of_watch(app, login, id).await? }.render()?;
         Ok(Aside { html, ..Aside::default() })
     }
 
@@ -120,6 +114,7 @@ impl Kept for Watched {
 #[template(path = "admin/watch.html")]
 struct Shown {
     words: &'static Words,
-    /// Number, time and result of each; without a result it waits.
-    events: Vec<(i64, When, Option<String>)>,
+    id: i64,
+    /// Rendered by a template of its own, which escapes.
+    events: String,
 }
