@@ -126,7 +126,7 @@ async fn state(world: &World, id: Uuid) -> String {
 }
 
 #[tokio::test]
-async fn c23_a_delivery_is_tried_again_and_withdrawn_on_a_screen() {
+async fn a_delivery_is_tried_again_and_withdrawn_on_a_screen() {
     let world = World::start().await;
     world.user("ann").await;
     sqlx::raw_sql("update herald.app_user set email = 'ann@example.com'").execute(&world.pool).await.unwrap();
@@ -211,7 +211,7 @@ async fn post_after(browser: &Browser, path: &str) -> Page {
 }
 
 #[tokio::test]
-async fn c33_an_event_that_failed_is_seen_and_replayed_on_a_screen() {
+async fn an_event_that_failed_is_seen_and_replayed_on_a_screen() {
     let (world, administrator) = company().await;
     let watch = [("table", "public.purchase_order"), ("on", "update:status")];
     post(&administrator, "/admin/watches/new", &watch).await;

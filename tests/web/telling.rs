@@ -202,3 +202,36 @@ async fn keys_stand_in_the_order_in_which_one_sets_them() {
         assert!(places.is_sorted(), "{path}: {places:?}");
     }
 }
+
+#[tokio::test]
+async fn templates_are_found_by_what_their_list_shows_and_say_what_they_may_call() {
+    let (world, browser) = company().await;
+    template(&world).await;
+    for (q, found) in [("po-w", true), ("ORDER #id# W", true), ("nothing", false)] {
+        let q = url::form_urlencoded::Serializer::new(String::new()).append_pair("q", q).finish();
+        let page = browser.get(&format!("/admin/templates?{q}")).await;
+        assert_eq!(page.body.contains("/admin/templates/edit/PO-WAITS"), found, "{q}: {}", page.body);
+    }
+    let page = browser.get("/admin/templates/edit/PO-WAITS").await;
+    assert!(
+        page.body
+            .contains("<code>@std.text.truncate(x, n)@</code></dt><dd class=\"muted\">at most n characters")
+    );
+    let tried = [("syntax", "handlebars"), ("message_text", "x"), ("do", "try")];
+    let page = post(&browser, "/admin/templates/new", &tried).await;
+    assert!(page.body.contains("<code>{{std_text_truncate x n}}</code>"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn the_filter_of_the_audit_log_says_what_it_matches() {
+    let world = World::start().await;
+    let browser = world.administrator("adam").await;
+    let page = browser.get("/admin/audit").await;
+    for (field, said) in
+        [("actor", "The whole name."), ("action", "or its first word"), ("subject", "The whole name.")]
+    {
+        let hint = between(&page.body, &format!("id=\"hint-{field}\">"), "</p>").unwrap_or_default();
+        assert!(hint.contains(said), "{field}: {}", page.body);
+        assert!(page.body.contains(&format!("aria-describedby=\"hint-{field}\"")), "{field}");
+    }
+}

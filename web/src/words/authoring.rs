@@ -44,6 +44,8 @@ pub(crate) struct Authoring {
 
     // What may be read
     pub(crate) may_name: &'static str,
+    pub(crate) may_call: &'static str,
+    pub(crate) functions: fn(usize) -> String,
     pub(crate) fields: &'static str,
     pub(crate) relations: &'static str,
     pub(crate) a_list_of: fn(&str) -> String,
@@ -97,6 +99,8 @@ pub(super) static ENGLISH: Authoring = Authoring {
     table_is_gone: "The table is gone, or herald_reader may not read it.",
 
     may_name: "What it may name",
+    may_call: "What it may call",
+    functions: |many| format!("{many} functions"),
     fields: "Fields",
     relations: "Relations",
     a_list_of: |model| format!("a list of {model}"),

@@ -42,7 +42,6 @@ pub(crate) struct Rules {
     pub(crate) no_zone: &'static str,
     pub(crate) no_time: &'static str,
     pub(crate) needed: &'static str,
-    pub(crate) no_such_record: &'static str,
 
     // Event rules
     pub(crate) event_rules: &'static str,
@@ -61,6 +60,7 @@ pub(crate) struct Rules {
     pub(crate) last_events: &'static str,
     pub(crate) no_events: &'static str,
     pub(crate) no_message: &'static str,
+    pub(crate) fallback: &'static str,
     pub(crate) does_not_hold: &'static str,
 
     // Watches
@@ -173,7 +173,6 @@ pub(super) static ENGLISH: Rules = Rules {
     no_zone: "must be a time zone, as in Europe/Berlin",
     no_time: "must be a time, as in 2027-01-01 08:00 or 2027-01-01T08:00:00Z",
     needed: "is needed",
-    no_such_record: "must not hold the character U+0000",
 
     event_rules: "Event rules",
     new_event_rule: "New event rule",
@@ -194,6 +193,7 @@ pub(super) static ENGLISH: Rules = Rules {
     last_events: "The last events",
     no_events: "Nothing has been seen yet.",
     no_message: "No message:",
+    fallback: "The fallback text comes instead:",
     does_not_hold: "the condition does not hold",
 
     watches: "Watched tables",

@@ -1,11 +1,12 @@
 //! Event rules: which event becomes which message.
 
 use askama::Template;
-use herald_jobs::event_rule::{EventRule, Plan, Surroundings, plan};
+use herald_jobs::event_rule::EventRule;
 use herald_jobs::refusal::Refusal;
-use herald_jobs::send::{NewMessage, Syntax};
+use herald_jobs::send::Syntax;
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
-use herald_jobs::store::{self, event_rules, events, message_templates, message_types, watches};
+use herald_jobs::store::{self, event_rules, message_templates, message_types, watches};
+use herald_producers::event_trial::{Made, Tried, try_on_last};
 
 use super::fields::{Field, Kind, composed, lines, one_of, syntaxes, typed};
 use super::kept::{Aside, Beside, Kept, MOST_OFFERED, Offered, Removal};
@@ -123,7 +124,15 @@ impl Kept for EventRule {
         if let Some(fields) = typed.filter(|_| tried) {
             let read = Self::read(fields, login.words.administration);
             match read.and_then(|rule| rule.validate().map(|()| rule)) {
-                Ok(rule) => found = Some(of(beside, &rule).await?),
+                Ok(rule) => {
+                    let now = app.clock.now();
+                    let tried = try_on_last(&app.producer, &app.authoring, &rule, TRIED, now).await?;
+                    let dated = tried.into_iter().map(|tried| {
+                        let at = when(login, tried.at, now);
+                        (tried, at)
+                    });
+                    found = Some(dated.collect());
+                }
                 Err(refusal) => refused = Some(refusal),
             }
         }
@@ -153,32 +162,7 @@ impl Kept for EventRule {
 #[template(path = "admin/event_rule.html")]
 struct Shown {
     words: &'static Words,
-    found: Option<Vec<Tried>>,
+    /// What the rule makes of the last events, and when each was.
+    found: Option<Vec<(Tried, When)>>,
     watches: Vec<watches::Watch>,
-}
-
-/// An event, and what the rule makes of it.
-struct Tried {
-    id: i64,
-    when: When,
-    /// The messages; or why there is none.
-    made: Result<Vec<NewMessage>, String>,
-}
-
-/// What a rule would have made of the last events of its watch. Nothing is sent.
-async fn of(beside: &Beside<'_>, rule: &EventRule) -> Result<Vec<Tried>, PageError> {
-    let &Beside { app, login, .. } = beside;
-    let (now, words) = (app.clock.now(), login.words.administration.rules);
-    let catalogue = app.authoring.catalogue().await?;
-    let around = Surroundings { pool: &app.pool, reader: app.authoring.reader(), catalogue: &catalogue };
-    let mut tried = Vec::new();
-    for event in events::last(&app.pool, Some(rule.watch), TRIED).await? {
-        let made = match plan(rule, &event.happened, &around).await? {
-            Plan::Send(messages) => Ok(messages),
-            Plan::Not => Err(words.does_not_hold.to_owned()),
-            Plan::Cannot(problem) => Err(problem),
-        };
-        tried.push(Tried { id: event.happened.id, when: when(login, event.at, now), made });
-    }
-    Ok(tried)
 }

@@ -93,7 +93,10 @@ pub(super) async fn show<K: Kept>(
         }
     }
     let tried = matches!(made, Made::Tried(_));
-    let beside = one.beside(&Beside { app, login, typed, tried }).await?;
+    let broken = typed.and_then(|typed| typed.whole().err());
+    let read = typed.filter(|_| broken.is_none());
+    let mut beside = one.beside(&Beside { app, login, typed: read, tried }).await?;
+    beside.refused = beside.refused.or(broken.filter(|_| tried));
     let (mut refused, mut status) = (Refused::default(), StatusCode::OK);
     let mut said = if tried { words.only_tried.to_owned() } else { String::new() };
     if let Some(refusal) = beside.refused {

@@ -172,7 +172,7 @@ pub(crate) async fn add<K: Kept>(
     if fields.get("do") == "try" {
         return form::show(&page, &K::default(), "", Made::Tried(&fields)).await;
     }
-    let saved = match K::read(&fields, login.words.administration) {
+    let saved = match read::<K>(&fields, login.words.administration) {
         Ok(one) => one.save(&app, &Expect::Nothing, &login.user.username).await.map(drop),
         Err(refusal) => Err(refusal.into()),
     };
@@ -201,12 +201,16 @@ pub(crate) async fn change<K: Kept>(
         }
         _ => {}
     }
-    let saved = match K::read(&fields, login.words.administration) {
+    let saved = match read::<K>(&fields, login.words.administration) {
         Ok(read) if read.name() == one.name() => read.save(&app, &expect, actor).await.map(drop),
         Ok(_) => return Err(PageError::Bad("The form is for another one than its address.")),
         Err(refusal) => Err(refusal.into()),
     };
     answer(&page, &one, &fields, made_from, saved).await
+}
+
+fn read<K: Kept>(fields: &Fields, words: &Administration) -> Result<K, Refusal> {
+    fields.whole().and_then(|()| K::read(fields, words))
 }
 
 /// The one of this name.

@@ -102,11 +102,6 @@ impl Kept for Model {
     }
 
     async fn save(self, app: &App, expect: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
-        for (field, texts) in [("table", vec![&self.table]), ("key", self.key.iter().collect())] {
-            if texts.iter().any(|text| text.contains('\0')) {
-                return Err(Refusal::new(field, "must not hold the character U+0000").into());
-            }
-        }
         models::save(&app.pool, &self, expect, actor).await
     }
 

@@ -117,9 +117,6 @@ async fn of(app: &App, login: &Login, saved: &Standing, fields: &Fields) -> Resu
     };
     let now = app.reminders.now().await?;
     let at = time(fields, "at", login.zone, words)?.unwrap_or(now);
-    if fields.get("record").contains('\0') {
-        return Err(Refusal::new("record", words.rules.no_such_record).into());
-    }
     let record = typed(fields, "record")
         .map(|text| text.split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>());
     let checked = app.reminders.check(rule.clone(), now).await.map_err(refused)?;

@@ -95,13 +95,8 @@ impl Kept for Watched {
 
     async fn save(self, app: &App, _: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
         let on: On = self.on.parse().map_err(|problem: String| Refusal::new("on", problem))?;
-        for (field, text) in [("table", &self.table), ("on", &self.on)] {
-            if text.contains('\0') {
-                return Err(Refusal::new(field, "must not hold the character U+0000").into());
-            }
-        }
-        let id = watches::add(&app.pool, &self.table, &on, actor).await?;
-        Ok(Saved { value: Self { id: id.to_string(), ..self }, created: true })
+        watches::add(&app.pool, &self.table, &[on], actor).await?;
+        Ok(Saved { value: self, created: true })
     }
 
     async fn remove(app: &App, name: &str, _: &Expect, actor: &str) -> Result<bool, ChangeError> {
