@@ -8,6 +8,8 @@ mod browser {
     mod api;
     mod authoring;
     mod dashboard;
+    mod demo;
+    mod forms;
     mod frame;
     mod keyboard;
     mod lists;

@@ -28,11 +28,13 @@ mod web {
     mod roles;
     mod routes;
     mod rules;
+    mod running;
     mod schedule;
     mod schemathesis;
     mod searching;
     mod sms_reports;
     mod snippets;
     mod switch;
+    mod telling;
     mod templates;
 }

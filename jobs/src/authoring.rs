@@ -117,6 +117,14 @@ impl Authoring {
         &self.reader
     }
 
+    /// The functions that templates may call.
+    ///
+    /// # Errors
+    /// A function file cannot be used.
+    pub fn functions(&self) -> Result<Functions, AuthoringError> {
+        functions(self.functions_dir.as_deref())
+    }
+
     /// All models, with what may be read of them.
     ///
     /// # Errors
@@ -208,7 +216,7 @@ impl Authoring {
     }
 
     async fn surroundings(&self) -> Result<(Catalogue, Functions), AuthoringError> {
-        let functions = functions(self.functions_dir.as_deref())?;
+        let functions = self.functions()?;
         Ok((self.catalogue().await?, functions))
     }
 }

@@ -14,6 +14,8 @@ pub mod bounce;
 mod contacts;
 pub mod directory;
 mod error;
+#[cfg(feature = "reminders")]
+pub mod event_trial;
 pub mod numbers;
 pub mod output_queue;
 #[cfg(feature = "people")]

@@ -2,7 +2,7 @@
 
 use std::str::FromStr as _;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use herald_jobs::address::Channel;
@@ -102,7 +102,7 @@ async fn show(wiring: &Wiring, id: DeliveryId) -> Result<()> {
         (_, Some(at)) => println!("ended     {}", time(at)),
         (_, None) => {}
     }
-    for attempt in store::ledger::attempts(&wiring.pool, id).await? {
+    for attempt in store::ledger::attempts(&wiring.pool, &[id.0]).await? {
         let took = (attempt.finished_at - attempt.started_at).num_milliseconds();
         println!(
             "attempt {}: {} {}, {took} ms, code {}: {}",
@@ -118,50 +118,18 @@ async fn show(wiring: &Wiring, id: DeliveryId) -> Result<()> {
 
 async fn retry(wiring: &Wiring, id: DeliveryId) -> Result<()> {
     let copy = find(wiring, id).await?;
-    if let Some(reason) = store::suppressions::reason(&wiring.pool, &copy.address).await? {
-        let (to, reason) = (one_line(&copy.address), one_line(&reason));
-        bail!("{to} gets no copies ({reason}): run `herald suppression lift {to}` first");
-    }
-    let mut transaction = wiring.pool.begin().await?;
-    if store::ledger::retry(&mut *transaction, id, wiring.clock.now()).await? {
-        store::audit::record(&mut *transaction, ACTOR, "delivery retry", &id.to_string()).await?;
-        transaction.commit().await?;
-        println!("{id} is tried again");
-        return Ok(());
-    }
-    transaction.rollback().await?;
-    let copy = find(wiring, id).await?;
-    match copy.state {
-        DeliveryState::Pending => {
-            bail!("{id} is pending: it is tried by itself at {}", time(copy.next_attempt_at))
-        }
-        DeliveryState::Sending => bail!("{id} is under way: a worker is sending it"),
-        DeliveryState::Sent | DeliveryState::Delivered => bail!("{id} was sent: send a new message"),
-        DeliveryState::Cancelled => bail!("{id} was cancelled: send a new message"),
-        DeliveryState::Failed | DeliveryState::Unknown | DeliveryState::Suppressed
-            if copy.address.is_empty() =>
-        {
-            bail!("{id} has no address: give the user one, and send a new message")
-        }
-        DeliveryState::Failed | DeliveryState::Unknown | DeliveryState::Suppressed => {
-            bail!("{id} cannot be tried again: its message is no longer there, or was cancelled")
-        }
-    }
+    let done = store::operating::retry(&wiring.pool, &copy, ACTOR, wiring.clock.now()).await;
+    done.map_err(|why| anyhow!("{id} {}", one_line(&why.to_string())))?;
+    println!("{id} is tried again");
+    Ok(())
 }
 
 async fn cancel(wiring: &Wiring, id: DeliveryId) -> Result<()> {
-    let mut transaction = wiring.pool.begin().await?;
-    if store::ledger::cancel(&mut *transaction, id, wiring.clock.now()).await? {
-        store::audit::record(&mut *transaction, ACTOR, "delivery cancel", &id.to_string()).await?;
-        transaction.commit().await?;
-        println!("{id} is cancelled");
-        return Ok(());
-    }
-    transaction.rollback().await?;
-    match find(wiring, id).await?.state {
-        DeliveryState::Sending => bail!("{id} is under way: a worker is sending it"),
-        state => bail!("{id} is {state}: only what is pending can be cancelled"),
-    }
+    let copy = find(wiring, id).await?;
+    let done = store::operating::cancel(&wiring.pool, &copy, ACTOR, wiring.clock.now()).await;
+    done.map_err(|why| anyhow!("{id} {}", one_line(&why.to_string())))?;
+    println!("{id} is cancelled");
+    Ok(())
 }
 
 async fn find(wiring: &Wiring, id: DeliveryId) -> Result<Copy> {

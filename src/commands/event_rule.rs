@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
-use herald_jobs::event_rule::{EventRule, Plan, Surroundings, plan};
+use herald_jobs::event_rule::EventRule;
 use herald_jobs::send::NewMessage;
 use herald_jobs::store;
 use herald_jobs::store::change::Expect;
 use herald_jobs::store::{event_rules, events};
-use herald_producers::Producer;
+use herald_producers::event_trial::{Made, try_on_last};
 
 use crate::commands::{ACTOR, connect, gone, one_line, print_json};
 use crate::config::Config;
@@ -113,26 +113,33 @@ async fn dry_run(wiring: &Wiring, rule: &str, last: i64) -> Result<()> {
         None => read(std::path::Path::new(rule))
             .with_context(|| format!("there is no event rule {rule}, nor such a file"))?,
     };
-    let reader = store::catalogue::reader(&wiring.config.database.url, "models", 2)?;
-    let catalogue = store::catalogue::read(&wiring.pool, &reader).await?;
-    let around = Surroundings { pool: &wiring.pool, reader: &reader, catalogue: &catalogue };
-    let producer = wiring.producer();
-    for event in events::last(&wiring.pool, Some(rule.watch), last).await? {
-        let said = match plan(&rule, &event.happened, &around).await? {
-            Plan::Not => "no message: the condition does not hold".to_owned(),
-            Plan::Cannot(problem) => format!("no message: {}", one_line(&problem)),
-            Plan::Send(messages) => {
-                messages.into_iter().map(|it| told(&producer, it)).collect::<Vec<_>>().join("; ")
-            }
+    let (producer, authoring) = (wiring.producer(), wiring.authoring()?);
+    for tried in try_on_last(&producer, &authoring, &rule, last, wiring.clock.now()).await? {
+        let said = match &tried.made {
+            Made::Not => "no message: the condition does not hold".to_owned(),
+            Made::Cannot(problem) => format!("no message: {}", one_line(problem)),
+            Made::Sends(sends) => sends.messages.iter().map(told).collect::<Vec<_>>().join("; "),
         };
-        println!("{}  {}  {said}", event.happened.id, event.at.format("%Y-%m-%d %H:%M:%SZ"));
+        println!("{}  {}  {said}", tried.id, tried.at.format("%Y-%m-%d %H:%M:%SZ"));
+        let Made::Sends(sends) = &tried.made else { continue };
+        for skipped in &sends.skipped {
+            println!("    no copy: {}", one_line(skipped));
+        }
+        match &sends.texts {
+            Some(Ok(texts)) => {
+                let subject =
+                    texts.subject.as_ref().map_or(String::new(), |it| format!("{}: ", one_line(it)));
+                println!("    {subject}{}", one_line(&texts.message_text));
+            }
+            Some(Err(problem)) => println!("    the fallback text, since {}", one_line(problem)),
+            None => {}
+        }
     }
     Ok(())
 }
 
-fn told(producer: &Producer, message: NewMessage) -> String {
-    let (contacts, _) = producer.usable_contacts(message.recipients);
-    let contacts: Vec<&str> = contacts.iter().map(|it| it.contact_reference.as_str()).collect();
+fn told(message: &NewMessage) -> String {
+    let contacts: Vec<&str> = message.recipients.iter().map(|it| it.contact_reference.as_str()).collect();
     let copies =
         if contacts.is_empty() { String::new() } else { format!(", copies to {}", contacts.join(", ")) };
     one_line(&format!("{} to {}{copies}", message.message_type, message.recipient))

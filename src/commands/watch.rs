@@ -3,7 +3,6 @@
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use herald_jobs::event_rule::On;
-use herald_jobs::store;
 use herald_jobs::store::{events, watches};
 
 use crate::commands::{ACTOR, connect, gone, one_line};
@@ -75,13 +74,9 @@ impl Watch {
                 bail!("--on is missing: say what is watched, as in --on insert")
             }
             (None, Some(table)) => {
-                let mut transaction = pool.begin().await?;
-                for on in &self.on {
-                    let id = watches::watch(&mut transaction, &table, on).await?;
-                    store::audit::record(&mut *transaction, ACTOR, "watch", &format!("{table} {on}")).await?;
+                for id in watches::add(&pool, &table, &self.on, ACTOR).await? {
                     println!("{id}");
                 }
-                transaction.commit().await?;
             }
         }
         Ok(())

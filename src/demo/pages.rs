@@ -61,7 +61,7 @@ pub(super) fn router(
         .route("/po/approve", get(order).post(approve))
         .route("/skip", post(skip))
         .route("/break", get(trouble::show))
-        .route("/break.js", get(trouble::script))
+        .route("/follow.js", get(trouble::script))
         .route("/break/figures", get(trouble::figures))
         .route("/break/send", post(trouble::send))
         .route("/break/{what}", post(trouble::make))

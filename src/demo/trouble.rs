@@ -70,9 +70,9 @@ pub(super) async fn figures(State(demo): State<Demo>) -> Response {
     page(&demo.trouble.shown().await)
 }
 
-/// GET /break.js: asks for that part again and again.
+/// GET /follow.js: asks for a part of a page again and again.
 pub(super) async fn script() -> Response {
-    const SCRIPT: &str = include_str!("../../templates/demo/break.js");
+    const SCRIPT: &str = include_str!("../../templates/demo/follow.js");
     ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT).into_response()
 }
 

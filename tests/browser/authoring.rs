@@ -11,7 +11,7 @@ use super::stage::Stage;
 use crate::support::eventually;
 
 /// Ann administers, and there are orders of customers that templates may read.
-async fn company() -> Stage {
+pub(crate) async fn company() -> Stage {
     let stage = Stage::start().await;
     sqlx::raw_sql(
         "create table public.customer (id int primary key, name text);
@@ -51,17 +51,17 @@ async fn company() -> Stage {
 }
 
 impl Stage {
-    async fn fill(&self, field: &str, text: &str) {
+    pub(crate) async fn fill(&self, field: &str, text: &str) {
         let element = self.find(&format!("#field-{field}")).await;
         element.clear().await.unwrap();
         element.send_keys(text).await.unwrap();
     }
 
-    async fn choose(&self, field: &str, value: &str) {
+    pub(crate) async fn choose(&self, field: &str, value: &str) {
         self.find(&format!("#field-{field}")).await.select_by_value(value).await.unwrap();
     }
 
-    async fn shows(&self, selector: &str, text: &str) {
+    pub(crate) async fn shows(&self, selector: &str, text: &str) {
         eventually(text, async || self.text(selector).await.contains(text)).await;
     }
 }

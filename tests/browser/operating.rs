@@ -35,12 +35,26 @@ async fn furnish(stage: &Stage) {
     {
         audit::record(&stage.pool, "ann", action, subject).await.unwrap();
     }
+    sqlx::raw_sql(DELIVERIES).execute(&stage.pool).await.unwrap();
     for (key, value) in [("SMTP-SERVER", "smtp.example.com"), ("SMTP-PORT", "587")] {
         store::registry::set(&stage.pool, key, Some(value)).await.unwrap();
     }
 }
 
-const PAGES: [(&str, &str); 9] = [
+const DELIVERIES: &str = "
+    insert into herald.delivery (id, message_id, channel, address, lane, state, reason, next_attempt_at, created_at)
+    select herald.uuid_v7(), herald.uuid_v7(), channel, address, 'normal', state, reason, now(), now() - interval '2 hours'
+    from (values ('email', 'ann@example.com', 'sent', '250 2.0.0 Ok: queued as 4F1'),
+                 ('email', 'a.rather.long.name.of.somebody@department.subsidiary.example.com', 'failed', '550 5.1.1 User unknown'),
+                 ('sms', '+491701234567', 'unknown', 'The worker that was sending this fell silent.'),
+                 ('email', 'bob@example.com', 'suppressed', 'The address is suppressed: came back')) v(channel, address, state, reason);
+    insert into herald.delivery_attempt (delivery_id, number, started_at, finished_at, outcome, code, reply)
+    select id, 1, now(), now(), 'refused', 550, reason from herald.delivery where state = 'failed';
+    insert into herald.event (watch_id, handled_at, result, sent_by) values
+        (1, now(), 'no rule wanted it', '{}'), (1, now(), 'PO-SENT: sent 1', '{PO-SENT}'),
+        (1, now(), 'PO-SENT: recipient_path: owner.manager leads to no active user', '{}')";
+
+const PAGES: [(&str, &str); 12] = [
     ("/admin/registry", "registry"),
     ("/admin/registry/edit/email", "registry-email"),
     ("/admin/registry/edit/sms", "registry-sms"),
@@ -48,6 +62,9 @@ const PAGES: [(&str, &str); 9] = [
     ("/admin/tokens", "tokens"),
     ("/admin/tokens/new", "token"),
     ("/admin/audit?actor=ann", "audit"),
+    ("/admin/deliveries", "deliveries"),
+    ("/admin/deliveries?state=sent&address=nobody@example.com", "no-deliveries"),
+    ("/admin/watched?state=all", "watched"),
     ("/admin/users/import", "import"),
     ("/admin/users/edit/bob", "user"),
 ];
@@ -79,7 +96,7 @@ async fn a_token_is_made_and_revoked_by_hand() {
     stage.find("#field-name").await.send_keys("By hand").await.unwrap();
     stage.find("#field-sender").await.send_keys("report_task").await.unwrap();
     stage.find("form.maintain button").await.click().await.unwrap();
-    assert!(stage.text(".secret code").await.starts_with("hrld_"));
+    eventually("the token", async || stage.text(".secret code").await.starts_with("hrld_")).await;
     assert_eq!(stage.barriers().await, Vec::<String>::new(), "the token that was made");
     stage.go("/admin/tokens").await;
     stage.find(".sure summary").await.click().await.unwrap();

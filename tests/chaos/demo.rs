@@ -1,61 +1,31 @@
 //! The demo's panel that breaks things: whatever it does, nothing that was accepted is lost.
 
-use std::process::Stdio;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use reqwest::{Client, StatusCode};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
 
-/// How long the demo may take to come up, and the messages to arrive.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::support::demo::{Demo, PATIENCE};
 
-/// The demo as a newcomer starts it, in a home of its own.
-struct Demo {
-    process: Child,
-    pages: String,
-    inbox: String,
+/// A demo, and who presses its buttons. Dereferences to the demo.
+struct Panel {
+    demo: Demo,
     http: Client,
-    _home: tempfile::TempDir,
 }
 
-impl Demo {
+impl Deref for Panel {
+    type Target = Demo;
+
+    fn deref(&self) -> &Demo {
+        &self.demo
+    }
+}
+
+impl Panel {
     async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let home = tempfile::TempDir::new().unwrap();
-        let programs = herald::private::home().unwrap().join("pkg");
-        if programs.is_dir() {
-            std::os::unix::fs::symlink(&programs, home.path().join("pkg")).unwrap();
-        }
-        let mut process = Command::new(env!("CARGO_BIN_EXE_herald"))
-            .arg("demo")
-            .env("HERALD_HOME", home.path())
-            .env("HERALD__WEB__LISTEN", "127.0.0.1:0")
-            .current_dir(home.path())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let (mut pages, mut inbox) = (None, None);
-        let said = async {
-            while let Some(line) = lines.next_line().await.unwrap() {
-                let address = || line.split_whitespace().nth(1).unwrap().trim_end_matches('/').to_owned();
-                match line.split_whitespace().next() {
-                    Some("Inbox") => inbox = Some(address()),
-                    Some("Mail") => pages = Some(address()),
-                    Some("Ctrl-C") => break,
-                    _ => {}
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, said).await.unwrap();
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let (pages, inbox) = (pages.unwrap(), inbox.unwrap());
         let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { process, pages, inbox, http, _home: home }
+        Self { demo: Demo::start().await, http }
     }
 
     async fn press(&self, what: &str) {
@@ -78,14 +48,6 @@ impl Demo {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
-
-    /// As Ctrl-C does.
-    async fn end(mut self) {
-        let pid = Pid::from_raw(self.process.id().unwrap().try_into().unwrap());
-        kill(pid, Signal::SIGTERM).unwrap();
-        let ended = tokio::time::timeout(PATIENCE, self.process.wait()).await.unwrap().unwrap();
-        assert!(ended.success(), "{ended}");
-    }
 }
 
 fn figure(page: &str, name: &str) -> Option<usize> {
@@ -95,7 +57,7 @@ fn figure(page: &str, name: &str) -> Option<usize> {
 
 #[tokio::test]
 async fn whatever_the_panel_breaks_nothing_is_lost_or_doubled() {
-    let demo = Demo::start().await;
+    let demo = Panel::start().await;
     let send = demo.http.post(format!("{}/break/send", demo.pages));
     let send = send.header("content-type", "application/x-www-form-urlencoded").body("many=300");
     let sent = send.send().await.unwrap();
@@ -130,12 +92,12 @@ async fn whatever_the_panel_breaks_nothing_is_lost_or_doubled() {
         figure(page, "mails") == Some(30) && figure(page, "mails-caught") == Some(30)
     })
     .await;
-    demo.end().await;
+    demo.demo.end().await;
 }
 
 #[tokio::test]
 async fn no_other_site_reaches_the_pages_of_the_demo() {
-    let demo = Demo::start().await;
+    let demo = Panel::start().await;
     let post = demo.http.post(format!("{}/break/redis", demo.pages));
     for (name, value) in
         [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "http://evil.example")]
@@ -149,5 +111,5 @@ async fn no_other_site_reaches_the_pages_of_the_demo() {
     assert!(!demo.figures().await.contains("Redis was emptied"));
     let login = demo.http.get(format!("{}/login", demo.inbox)).send().await.unwrap();
     assert_eq!(login.status(), StatusCode::OK);
-    demo.end().await;
+    demo.demo.end().await;
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 pub(crate) mod browser;
+pub(crate) mod demo;
 pub(crate) mod herald;
 pub(crate) mod port;
 #[cfg(target_os = "linux")]

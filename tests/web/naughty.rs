@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 
 use super::authoring::company;
 use super::rules::{RULE, template};
-use crate::support::world::{Browser, Page, World, message};
+use crate::support::world::{Browser, Page, World, between, message};
 
 /// Names and values of fields.
 type Form<'a> = &'a [(&'a str, &'a str)];
@@ -149,7 +149,7 @@ async fn naughty_strings_can_be_typed_into_templates_models_and_rules_a_field_of
     template(&world).await;
     let watch = {
         let on = "update".parse().unwrap();
-        store::watches::add(&world.pool, "public.purchase_order", &on, "test").await.unwrap().to_string()
+        store::watches::add(&world.pool, "public.purchase_order", &[on], "test").await.unwrap()[0].to_string()
     };
     sqlx::raw_sql("update public.purchase_order set status = 'x'").execute(&world.pool).await.unwrap();
     let text = "Order #id#";
@@ -223,5 +223,59 @@ async fn naughty_strings_can_be_typed_into_templates_models_and_rules_a_field_of
         }
         let q = url::form_urlencoded::Serializer::new(String::new()).append_pair("q", naughty).finish();
         assert_calm(&browser.get(&format!("/admin/templates?{q}")).await, naughty);
+    }
+}
+
+#[tokio::test]
+async fn naughty_strings_can_be_typed_into_every_field_of_users_tokens_and_the_registry() {
+    let world = World::start().await;
+    let browser = world.administrator("adam").await;
+    let user = [
+        ("username", "eve"),
+        ("display_name", ""),
+        ("email", ""),
+        ("mobile", ""),
+        ("locale", "en"),
+        ("time_zone", "UTC"),
+        ("roles", ""),
+        ("active", "on"),
+    ];
+    let token = [("name", "ERP"), ("sender", "erp"), ("type", ""), ("rate", ""), ("expires", "")];
+    let keys: Vec<String> =
+        store::registry::entries(&world.pool).await.unwrap().into_iter().map(|entry| entry.key).collect();
+    let made = |page: &Page| between(&page.body, "name=\"version\" value=\"", "\"").unwrap().to_owned();
+    let none = vec!["a\0b".to_owned(); 40];
+    for (at, naughty) in strings().iter().chain(&none).enumerate() {
+        let channel = if at % 2 == 0 { "email" } else { "sms" };
+        let registry = format!("/admin/registry/edit/{channel}");
+        let opened = browser.get(&registry).await;
+        assert_brings_nothing(&opened, &format!("the registry after {at}"), 1, 0);
+        let version = made(&opened);
+        let of: Vec<&String> =
+            keys.iter().filter(|key| key.starts_with("SMS-") == (channel == "sms")).collect();
+        let key = [("version", version.as_str()), (of[at / 2 % of.len()].as_str(), "")];
+        let forms: [(&str, Form<'_>, &str); 3] = [
+            ("/admin/users/new", &user, user[at % user.len()].0),
+            ("/admin/tokens/new", &token, token[at % token.len()].0),
+            (&registry, &key, key[1].0),
+        ];
+        for (path, form, field) in forms {
+            let typed: Vec<(&str, &str)> = form
+                .iter()
+                .map(|(name, value)| (*name, if *name == field { naughty.as_str() } else { value }))
+                .collect();
+            let page = browser.post(path, &typed).await;
+            let about = format!("{path} {field}: {naughty:?}");
+            assert!(
+                matches!(page.status, StatusCode::OK | StatusCode::SEE_OTHER)
+                    || matches!(page.status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY),
+                "{about}: {}",
+                page.status
+            );
+            assert_calm(&page, &about);
+        }
+    }
+    for path in ["/admin/users", "/admin/tokens", "/admin/registry", "/admin/audit", "/admin/deliveries"] {
+        assert_calm(&browser.get(path).await, path);
     }
 }

@@ -221,8 +221,8 @@ async fn what_runs_by_itself_is_shown_and_can_be_run_now() {
         assert!(page.body.contains(said), "{said}: {}", page.body);
     }
     let page = post(&browser, "/admin/schedule/run/purge", &[]).await;
-    assert_eq!(page.location(), "/admin/schedule?ran=purge");
-    let page = browser.get("/admin/schedule?ran=purge").await;
+    assert_eq!(page.location(), "/admin/schedule?done=ran&to=purge");
+    let page = browser.get("/admin/schedule?done=ran&to=purge").await;
     assert!(page.body.contains("purge ran") && page.body.contains("purged "), "{}", page.body);
     assert_eq!(browser.post("/admin/schedule/run/nothing", &[]).await.status, StatusCode::NOT_FOUND);
 }

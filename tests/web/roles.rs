@@ -34,9 +34,10 @@ impl Role {
 }
 
 async fn roles(world: &World) -> Vec<Role> {
-    use Access::{Admin, Administrator, Session, SessionIdle, SessionScript, Token};
+    use Access::{Admin, Administrator, Operator, Session, SessionIdle, SessionScript, Token};
     let role = |name, shows, may| Role { name, shows, may };
     let ann = Shows::Cookie(world.logged_in("ann").await.cookie());
+    let oz = Shows::Cookie(world.in_role("oz", "operator").await.cookie());
     let adam = Shows::Cookie(world.administrator("adam").await.cookie());
     let token = NewToken { sender: "erp".to_owned(), ..NewToken::default() };
     let token = Shows::Token(world.token_of(token).await);
@@ -44,8 +45,9 @@ async fn roles(world: &World) -> Vec<Role> {
     vec![
         role("nobody", Shows::Nothing, |_| false),
         role("a recipient", ann, |to| matches!(to, Session | SessionScript | SessionIdle)),
+        role("an operator", oz, |to| matches!(to, Session | SessionScript | SessionIdle | Operator)),
         role("an administrator", adam, |to| {
-            matches!(to, Session | SessionScript | SessionIdle | Administrator)
+            matches!(to, Session | SessionScript | SessionIdle | Operator | Administrator)
         }),
         role("a token", token, |to| matches!(to, Token)),
         role("an administrator's token", admin, |to| matches!(to, Token | Admin)),

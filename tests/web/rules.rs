@@ -142,17 +142,20 @@ async fn c34_a_reminder_rule_is_written_tried_and_run_on_a_screen() {
     );
 
     let doing = "/admin/reminders/do/PO-OVERDUE";
-    assert_eq!(browser.post(doing, &[("do", "enable"), ("catch_up", "on")]).await.location(), path);
+    assert_eq!(
+        browser.post(doing, &[("do", "enable"), ("catch_up", "on")]).await.location(),
+        format!("{path}?done=enabled")
+    );
     let page = browser.get(path).await;
     assert!(page.body.contains("State: enabled"), "{}", page.body);
-    assert_eq!(browser.post(doing, &[("do", "run")]).await.location(), path);
+    assert_eq!(browser.post(doing, &[("do", "run")]).await.location(), format!("{path}?done=ran"));
     let page = browser.get(path).await;
     assert!(
         page.body.contains("sent 1, 1 not sent") && page.body.contains("<strong>7</strong>"),
         "{}",
         page.body
     );
-    assert_eq!(browser.post(doing, &[("do", "disable")]).await.location(), path);
+    assert_eq!(browser.post(doing, &[("do", "disable")]).await.location(), format!("{path}?done=disabled"));
     assert_eq!(browser.post(doing, &[("do", "dance")]).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(
         browser.post("/admin/reminders/do/NONE", &[("do", "run")]).await.status,
@@ -215,11 +218,21 @@ async fn an_event_rule_is_written_on_a_screen_and_tried_on_what_happened() {
     for shown in [
         "VIEW-NORMAL to ann",
         "To: a@example.com",
+        "<p class=\"subject\">Order 7</p><div class=\"text\">Order 7 is sent.</div>",
         "the condition does not hold",
         "public.purchase_order update:status",
     ] {
         assert!(page.body.contains(shown), "{shown} in {}", page.body);
     }
+    // A contact that is none gets no copy, and it says so: here as on the command line.
+    let tries = with(&rule, &[("contacts", "a@example.com\r\nstatus"), ("do", "try")]);
+    let page = post(&browser, path, &tries).await;
+    assert!(page.body.contains("No copy: &#34;sent&#34; at contacts"), "{}", page.body);
+    assert!(page.body.contains("To: a@example.com") && !page.body.contains("To: sent"), "{}", page.body);
+    // What cannot be rendered is told as well.
+    let tries = with(&rule, &[("message_text", "Order #new.gone#"), ("do", "try")]);
+    let page = post(&browser, path, &tries).await;
+    assert!(page.body.contains("The fallback text comes instead:"), "{}", page.body);
     for (changes, field, said) in [
         (("code", "po"), "code", "must begin"),
         (("condition", "new.id >"), "condition", ""),
@@ -241,6 +254,13 @@ async fn an_event_rule_is_written_on_a_screen_and_tried_on_what_happened() {
         assert!(problem(&page, field).contains("there is no"), "{changes:?}: {}", page.body);
     }
     assert_eq!(post(&browser, path, &rule).await.location(), "/admin/events?done=saved");
+    let output =
+        world.command(&["event-rule", "dry-run", "PO-SENT"].map(str::to_owned)).output().await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("VIEW-NORMAL to ann, copies to a@example.com\n    Order 7: Order 7 is sent.\n"),
+        "{said}"
+    );
     let path = "/admin/events/edit/PO-SENT";
     let made_from = version(&browser.get(path).await);
     let changed = with(&rule, &[("version", &made_from), ("condition", "")]);

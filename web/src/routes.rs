@@ -48,6 +48,8 @@ pub enum Access {
     Public,
     /// Who is logged in; others are sent to the log-in page.
     Session,
+    /// Who is logged in and operates or administers; others who are get 403.
+    Operator,
     /// Who is logged in and administers; others who are get 403.
     Administrator,
     /// A script of our pages for who is logged in; others get 401.
@@ -69,7 +71,9 @@ struct Route {
 }
 
 fn routes() -> Vec<Route> {
-    use Access::{Admin, Administrator, Public, Session, SessionIdle, SessionScript, Signed, Token};
+    use Access::{
+        Admin, Administrator, Operator, Public, Session, SessionIdle, SessionScript, Signed, Token,
+    };
     let route = |access, path, methods| Route { access, path, methods };
     let large = DefaultBodyLimit::max(LARGEST_POST);
     vec![
@@ -158,19 +162,24 @@ fn routes() -> Vec<Route> {
             get(kept::edit::<Model>).post(kept::change::<Model>),
         ),
         // Herald itself
-        route(Administrator, "/admin/registry", get(admin::registry::show)),
+        route(Operator, "/admin/registry", get(admin::registry::show)),
         route(
             Administrator,
             "/admin/registry/edit/{name}",
-            get(admin::registry::edit).post(admin::registry::save),
+            get(admin::registry_form::edit).post(admin::registry_form::save),
         ),
-        route(Administrator, "/admin/registry/test/{name}", post(admin::registry::test)),
-        route(Administrator, "/admin/schedule", get(admin::schedule::show)),
-        route(Administrator, "/admin/schedule/run/{name}", post(admin::schedule::run)),
+        route(Operator, "/admin/registry/test/{name}", post(admin::registry::test)),
+        route(Operator, "/admin/schedule", get(admin::schedule::show)),
+        route(Operator, "/admin/schedule/run/{name}", post(admin::schedule::run)),
         route(Administrator, "/admin/tokens", get(admin::tokens::show)),
         route(Administrator, "/admin/tokens/new", get(admin::tokens::new).post(admin::tokens::create)),
         route(Administrator, "/admin/tokens/revoke/{name}", post(admin::tokens::revoke)),
-        route(Administrator, "/admin/audit", get(admin::audit::show)),
+        route(Operator, "/admin/audit", get(admin::audit::show)),
+        route(Operator, "/admin/deliveries", get(admin::deliveries::show)),
+        route(Operator, "/admin/deliveries/retry/{id}", post(admin::deliveries::retry)),
+        route(Operator, "/admin/deliveries/cancel/{id}", post(admin::deliveries::cancel)),
+        route(Operator, "/admin/watched", get(admin::watched::show)),
+        route(Operator, "/admin/watched/replay/{id}", post(admin::watched::replay)),
         route(Session, "/demo/switch", post(pages::demo::switch)),
         route(Session, "/messages", get(pages::list::messages).post(pages::list::post_messages).layer(large)),
         route(Session, "/alerts", get(pages::list::alerts).post(pages::list::post_alerts).layer(large)),
@@ -272,6 +281,11 @@ pub fn router(app: App) -> Router {
             match access {
                 Access::Public => methods.layer::<_, Infallible>(same_site).layer(page_panics),
                 Access::Session => methods
+                    .layer::<_, Infallible>(from_fn_with_state(app.clone(), session::require))
+                    .layer::<_, Infallible>(same_site)
+                    .layer(page_panics),
+                Access::Operator => methods
+                    .layer::<_, Infallible>(from_fn(session::require_operator))
                     .layer::<_, Infallible>(from_fn_with_state(app.clone(), session::require))
                     .layer::<_, Infallible>(same_site)
                     .layer(page_panics),

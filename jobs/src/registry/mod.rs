@@ -13,6 +13,40 @@ use crate::seal::{KeyRing, SealError, is_sealed};
 use crate::secret::Secret;
 use crate::store::registry::Entry;
 
+/// All keys, as one sets them one after the other: where to, how, as whom, from whom, and what else there is.
+const ORDER: [&str; 25] = [
+    "SMTP-SERVER",
+    "SMTP-PORT",
+    "SMTP-SECURITY",
+    "SMTP-USERNAME",
+    "SMTP-PASSWORD",
+    "SMTP-FROM",
+    "SMTP-REPLY-TO",
+    "SMTP-BOUNCE-ADDRESS",
+    "SMTP-HELO",
+    "SMS-PROVIDER",
+    "SMS-ACCOUNT",
+    "SMS-PASSWORD",
+    "SMS-FROM",
+    "SMS-MAX-SEGMENTS",
+    "SMS-URL",
+    "SMS-METHOD",
+    "SMS-HEADERS",
+    "SMS-BODY",
+    "SMS-ID",
+    "SMS-REPORT-URL",
+    "SMS-REPORT-SECRET",
+    "SMS-REPORT-HEADER",
+    "SMS-REPORT-FIELDS",
+    "SMS-REPORT-ARRIVED",
+    "SMS-REPORT-LOST",
+];
+
+/// Where a key stands among all.
+pub fn position(key: &str) -> usize {
+    ORDER.iter().position(|known| *known == key).unwrap_or(ORDER.len())
+}
+
 /// Whether `key` may have this value, whatever the other keys say.
 ///
 /// # Errors

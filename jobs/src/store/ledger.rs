@@ -1,7 +1,7 @@
 //! What operators see of the ledger of copies, and do to it.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::address::Channel;
@@ -77,6 +77,63 @@ pub async fn list(
     .await
 }
 
+/// Rows that one look of [`page`] goes through at most.
+const SLICE: i64 = 20_000;
+
+/// A page of copies.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Newest first.
+    pub copies: Vec<Copy>,
+    /// Before which to look on; `None`: this is all.
+    pub next: Option<DeliveryId>,
+}
+
+/// Copies before the one with the id `before`, newest first: at most `limit`. There is no index of what is filtered by, which each copy
+/// would pay for: a look goes through a slice of the ledger, and says where the next one begins.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn page(
+    pool: &PgPool,
+    filter: &Filter,
+    before: Option<DeliveryId>,
+    limit: i64,
+) -> Result<Page, sqlx::Error> {
+    let before = before.map_or(Uuid::max(), |before| before.0);
+    let mut copies = sqlx::query_as!(
+        Copy,
+        r#"select d.id, message_id, channel, address, state, reason, attempts, created_at, next_attempt_at, finished_at,
+                  exists (select from herald.message m where m.id = message_id) as "has_message!"
+           from (select * from herald.delivery where id < $4 order by id desc limit $5) d
+           where ($1::text is null or state = $1) and ($2::text is null or channel = $2)
+             and ($3::text is null or lower(address) = lower($3))
+           order by id desc limit $6"#,
+        filter.state.map(DeliveryState::as_str),
+        filter.channel.map(Channel::as_str),
+        filter.address,
+        before,
+        SLICE,
+        limit + 1
+    )
+    .fetch_all(pool)
+    .await?;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = if copies.len() > most {
+        copies.truncate(most);
+        copies.last().map(|copy| copy.id)
+    } else {
+        sqlx::query_scalar!(
+            "select id from herald.delivery where id < $1 order by id desc offset $2 limit 1",
+            before,
+            SLICE - 1
+        )
+        .fetch_optional(pool)
+        .await?
+    };
+    Ok(Page { copies, next: next.map(DeliveryId) })
+}
+
 /// One copy.
 ///
 /// # Errors
@@ -96,6 +153,8 @@ pub async fn find(executor: impl PgExecutor<'_>, id: DeliveryId) -> Result<Optio
 /// One attempt at a copy, with its times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimedAttempt {
+    /// The copy.
+    pub delivery_id: Uuid,
     /// From 1.
     pub number: i32,
     /// When it began.
@@ -110,19 +169,16 @@ pub struct TimedAttempt {
     pub reply: String,
 }
 
-/// All attempts at one copy.
+/// All attempts at these copies, each copy's in their order.
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn attempts(
-    executor: impl PgExecutor<'_>,
-    id: DeliveryId,
-) -> Result<Vec<TimedAttempt>, sqlx::Error> {
+pub async fn attempts(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<TimedAttempt>, sqlx::Error> {
     sqlx::query_as!(
         TimedAttempt,
-        "select number, started_at, finished_at, outcome, code, reply
-         from herald.delivery_attempt where delivery_id = $1 order by number",
-        id.0
+        "select delivery_id, number, started_at, finished_at, outcome, code, reply
+         from herald.delivery_attempt where delivery_id = any($1) order by delivery_id, number",
+        ids
     )
     .fetch_all(executor)
     .await

@@ -58,7 +58,8 @@ pub async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<MessageTemplate>, 
     .await
 }
 
-/// Templates in force with `part` in their code, after the code `after`, by code: at most `limit`.
+/// Templates in force with `part` in their code or subject, where there is none in their text, after the code `after`, by code: at most
+/// `limit`.
 ///
 /// # Errors
 /// The database cannot be reached.
@@ -73,7 +74,8 @@ pub async fn list(
         "select code, version, model, syntax, subject, message_text, external_message, external_html
          from herald.message_template t
          where not retired and version = (select max(version) from herald.message_template where code = t.code)
-           and code > $2 and position(upper($1) in code) > 0
+           and code > $2
+           and (position(upper($1) in code) > 0 or position(lower($1) in lower(coalesce(subject, message_text))) > 0)
          order by code limit $3",
         part,
         after,

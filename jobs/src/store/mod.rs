@@ -44,6 +44,7 @@ pub mod messages;
 pub mod models;
 #[cfg(feature = "render")]
 pub mod occurrences;
+pub mod operating;
 pub mod outbox;
 pub mod outputs;
 pub mod periodic;
@@ -60,6 +61,7 @@ pub mod sms_reports;
 pub mod suppressions;
 pub mod users;
 #[cfg(feature = "render")]
+pub mod watched_events;
 pub mod watches;
 pub mod webhooks;
 

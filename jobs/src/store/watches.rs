@@ -69,16 +69,19 @@ pub async fn unwatch(connection: &mut PgConnection, id: i64) -> Result<bool, Wat
     gone.map_err(refused)
 }
 
-/// Watches a table, and records who wanted that.
+/// Watches a table for all of these or none, and records who wanted that.
 ///
 /// # Errors
 /// See [`watch`].
-pub async fn add(pool: &PgPool, table: &str, on: &On, actor: &str) -> Result<i64, WatchError> {
+pub async fn add(pool: &PgPool, table: &str, on: &[On], actor: &str) -> Result<Vec<i64>, WatchError> {
     let mut transaction = pool.begin().await?;
-    let id = watch(&mut transaction, table, on).await?;
-    super::audit::record(&mut *transaction, actor, "watch", &format!("{table} {on}")).await?;
+    let mut ids = Vec::new();
+    for on in on {
+        ids.push(watch(&mut transaction, table, on).await?);
+        super::audit::record(&mut *transaction, actor, "watch", &format!("{table} {on}")).await?;
+    }
     transaction.commit().await?;
-    Ok(id)
+    Ok(ids)
 }
 
 /// Watches no more, and records who wanted that. `false`: there is no such watch.

@@ -33,6 +33,14 @@
     }
   }
 
+  // Told when it changes, so that a screen reader does not say the same at each pause.
+  function say(page) {
+    const now = page.querySelector("[data-said]").textContent;
+    const said = form.querySelector("[data-said]");
+    if (said.textContent !== now) said.textContent = now;
+    document.querySelector("[data-refused]")?.remove();
+  }
+
   async function look() {
     last += 1;
     const mine = last;
@@ -44,13 +52,14 @@
     if (mine !== last) return;
     place.removeAttribute("aria-busy");
     if (text === null) return;
-    if (new URL(answer.url).pathname === "/login") { location.assign("/login"); return; }
+    if (new URL(answer.url).pathname === "/login") { document.dispatchEvent(new Event("herald:left")); return; }
     const page = new DOMParser().parseFromString(text, "text/html");
     const beside = page.querySelector("[data-beside]");
     const typed = page.querySelector("form[data-live]");
     if (!beside || !typed) return;
     showBeside(beside);
     showProblems(typed);
+    say(typed);
   }
 
   form.addEventListener("input", () => {

@@ -12,6 +12,7 @@ use axum::response::Response;
 use axum_extra::extract::CookieJar;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use herald_jobs::refusal::Refusal;
 use url::Url;
 
 use super::session::Login;
@@ -29,6 +30,15 @@ impl Fields {
     /// A field's value; empty where there is none.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.iter().find(|(field, _)| *field == name).map_or("", |(_, value)| value)
+    }
+
+    /// Refuses what no text can have, wherever it stands.
+    pub(crate) fn whole(&self) -> Result<(), Refusal> {
+        let holds_nul = |(name, text): &(&str, &str)| name.contains('\0') || text.contains('\0');
+        match self.iter().find(holds_nul) {
+            Some((name, _)) => Err(Refusal::new(name, "must not hold the character U+0000")),
+            None => Ok(()),
+        }
     }
 
     /// All fields, in their order.

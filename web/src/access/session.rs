@@ -51,6 +51,11 @@ impl Login {
         self.user.roles.iter().any(|role| role == "admin")
     }
 
+    /// Whether they may see what runs and act on it. Who administers may.
+    pub(crate) fn operates(&self) -> bool {
+        self.administers() || self.user.roles.iter().any(|role| role == "operator")
+    }
+
     /// Somebody called ann.
     #[cfg(test)]
     pub(crate) fn of_test(zone: &str, locale: &str) -> Self {
@@ -135,6 +140,19 @@ pub(crate) async fn require_administrator(
         Ok(next.run(request).await)
     } else {
         Err(PageError::Forbidden(login.words.administration.only_administrators))
+    }
+}
+
+/// Lets only those further who operate or administer.
+pub(crate) async fn require_operator(
+    Extension(login): Extension<Login>,
+    request: Request,
+    next: Next,
+) -> Result<Response, PageError> {
+    if login.operates() {
+        Ok(next.run(request).await)
+    } else {
+        Err(PageError::Forbidden(login.words.operations.only_operators))
     }
 }
 

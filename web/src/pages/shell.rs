@@ -28,11 +28,38 @@ pub(crate) enum Place {
     Models,
     // Herald itself
     Registry,
+    Deliveries,
+    Watched,
     Schedule,
     Tokens,
     Audit,
     Elsewhere,
 }
+
+/// A page in the menus: where it is, and what it is called.
+type Entry = (Place, &'static str, fn(&Words) -> &'static str);
+
+/// What is maintained.
+const MAINTAINED: [Entry; 8] = [
+    (Place::Types, "/admin/types", |words| words.administration.message_types),
+    (Place::Choices, "/admin/choices", |words| words.administration.choice_sets),
+    (Place::Users, "/admin/users", |words| words.administration.users),
+    (Place::Templates, "/admin/templates", |words| words.administration.authoring.templates),
+    (Place::Reminders, "/admin/reminders", |words| words.administration.rules.reminders),
+    (Place::EventRules, "/admin/events", |words| words.administration.rules.event_rules),
+    (Place::Watches, "/admin/watches", |words| words.administration.rules.watches),
+    (Place::Models, "/admin/models", |words| words.administration.authoring.models),
+];
+
+/// What runs. Operators see all of it but for the tokens.
+const RUNNING: [Entry; 6] = [
+    (Place::Deliveries, "/admin/deliveries", |words| words.operations.running.deliveries),
+    (Place::Watched, "/admin/watched", |words| words.operations.running.watched),
+    (Place::Schedule, "/admin/schedule", |words| words.operations.schedule),
+    (Place::Registry, "/admin/registry", |words| words.operations.registry),
+    (Place::Tokens, "/admin/tokens", |words| words.operations.tokens),
+    (Place::Audit, "/admin/audit", |words| words.operations.audit),
+];
 
 /// What the surrounding part of a page shows.
 pub(super) struct Shell {
@@ -40,8 +67,10 @@ pub(super) struct Shell {
     pub(super) words: &'static Words,
     pub(super) place: Place,
     pub(super) name: String,
-    /// May use the pages of the administration.
+    /// May maintain what is maintained.
     pub(super) administers: bool,
+    /// May see what runs, and act on it.
+    pub(super) operates: bool,
     pub(super) counts: Counts,
     /// Under a mask of its own for each page.
     pub(super) form_token: String,
@@ -61,26 +90,19 @@ impl Shell {
         !matches!(self.place, Dashboard | Alerts | Messages | Account | Elsewhere)
     }
 
-    pub(super) fn is(&self, place: &str) -> bool {
-        match self.place {
-            Place::Dashboard => place == "dashboard",
-            Place::Alerts => place == "alerts",
-            Place::Messages => place == "messages",
-            Place::Account => place == "account",
-            Place::Types => place == "types",
-            Place::Choices => place == "choices",
-            Place::Users => place == "users",
-            Place::Templates => place == "templates",
-            Place::Reminders => place == "reminders",
-            Place::EventRules => place == "events",
-            Place::Watches => place == "watches",
-            Place::Models => place == "models",
-            Place::Registry => place == "registry",
-            Place::Schedule => place == "schedule",
-            Place::Tokens => place == "tokens",
-            Place::Audit => place == "audit",
-            Place::Elsewhere => false,
-        }
+    pub(super) fn is(&self, place: Place) -> bool {
+        self.place == place
+    }
+
+    /// What the user may maintain, in the menus' order.
+    pub(super) fn maintained(&self) -> &'static [Entry] {
+        if self.administers { &MAINTAINED } else { &[] }
+    }
+
+    /// What the user may see of what runs.
+    pub(super) fn running(&self) -> impl Iterator<Item = &'static Entry> {
+        let (operates, administers) = (self.operates, self.administers);
+        RUNNING.iter().filter(move |(place, ..)| operates && (administers || *place != Place::Tokens))
     }
 
     pub(super) fn alerts(&self) -> String {
@@ -114,22 +136,7 @@ pub(super) async fn shell(
     // Elsewhere it would lie over what is being worked on; new alerts are told everywhere.
     let notice = match place {
         Place::Dashboard => notice::notice(app, jar, login.words, &alerts, counts.alerts),
-        Place::Alerts
-        | Place::Messages
-        | Place::Account
-        | Place::Types
-        | Place::Choices
-        | Place::Users
-        | Place::Templates
-        | Place::Reminders
-        | Place::EventRules
-        | Place::Watches
-        | Place::Models
-        | Place::Registry
-        | Place::Schedule
-        | Place::Tokens
-        | Place::Audit
-        | Place::Elsewhere => None,
+        _ => None,
     };
     Ok(Shell {
         assets: assets::all(),
@@ -137,6 +144,7 @@ pub(super) async fn shell(
         place,
         name: login.name().to_owned(),
         administers: login.administers(),
+        operates: login.operates(),
         counts,
         form_token: form::mask(&login.form_token),
         refresh: app.settings.refresh.as_secs().max(1),

@@ -27,6 +27,7 @@ pub(crate) struct Authoring {
     pub(crate) type_describes: &'static str,
     pub(crate) tokens: &'static str,
     pub(crate) versions: &'static str,
+    pub(crate) sends_no_more: &'static str,
     pub(crate) open_version: fn(i32) -> String,
 
     // Models
@@ -39,9 +40,12 @@ pub(crate) struct Authoring {
     pub(crate) hidden: (&'static str, &'static str),
     pub(crate) named_relations: (&'static str, &'static str),
     pub(crate) table_is_gone: &'static str,
+    pub(crate) reads_no_more: &'static str,
 
     // What may be read
     pub(crate) may_name: &'static str,
+    pub(crate) may_call: &'static str,
+    pub(crate) functions: fn(usize) -> String,
     pub(crate) fields: &'static str,
     pub(crate) relations: &'static str,
     pub(crate) a_list_of: fn(&str) -> String,
@@ -77,6 +81,7 @@ pub(super) static ENGLISH: Authoring = Authoring {
     type_describes: "the description of its type",
     tokens: "What each token comes to",
     versions: "Versions",
+    sends_no_more: "Nothing can be sent by it then.",
     open_version: |number| format!("Version {number}"),
 
     models: "Models",
@@ -90,9 +95,12 @@ pub(super) static ENGLISH: Authoring = Authoring {
         "Relations",
         "Those that no foreign key tells, one a line: approver=approver_name>app_user.username",
     ),
+    reads_no_more: "Nothing reads the table through it then. The table itself stays as it is.",
     table_is_gone: "The table is gone, or herald_reader may not read it.",
 
     may_name: "What it may name",
+    may_call: "What it may call",
+    functions: |many| format!("{many} functions"),
     fields: "Fields",
     relations: "Relations",
     a_list_of: |model| format!("a list of {model}"),

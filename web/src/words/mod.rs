@@ -5,12 +5,14 @@ mod authoring;
 mod english;
 mod operations;
 mod rules;
+mod running;
 
 use chrono::DateTime;
 use chrono_tz::Tz;
 
 pub(crate) use administration::Administration;
 pub(crate) use operations::Operations;
+pub(crate) use running::Running;
 
 /// All that the inbox says, in one language. Sentences with a blank are functions, so that each language puts its words, and its
 /// plurals, where they belong.

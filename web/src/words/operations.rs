@@ -2,12 +2,16 @@
 
 use herald_jobs::store::users::Imported;
 
+use super::running::Running;
 use crate::app::Role;
 
 /// All of it, in one language. Labels are paired with a hint where one is needed; an empty hint is not shown.
 pub(crate) struct Operations {
     /// The group in the menus.
     pub(crate) title: &'static str,
+    pub(crate) only_operators: &'static str,
+    /// Deliveries, and the events of watched tables.
+    pub(crate) running: &'static Running,
 
     pub(crate) registry: &'static str,
     /// The keys of a channel.
@@ -80,9 +84,9 @@ pub(crate) struct Operations {
 
     pub(crate) audit: &'static str,
     pub(crate) when: &'static str,
-    pub(crate) actor: &'static str,
-    pub(crate) action: &'static str,
-    pub(crate) subject: &'static str,
+    pub(crate) actor: (&'static str, &'static str),
+    pub(crate) action: (&'static str, &'static str),
+    pub(crate) subject: (&'static str, &'static str),
     pub(crate) filter: &'static str,
     pub(crate) show_all: &'static str,
     pub(crate) nothing_recorded: &'static str,
@@ -92,6 +96,8 @@ pub(crate) struct Operations {
     pub(crate) import_users: &'static str,
     pub(crate) import_what: (&'static str, &'static str),
     pub(crate) import_file: &'static str,
+    pub(crate) not_utf8: &'static str,
+    pub(crate) not_read: &'static str,
     pub(crate) check_first: &'static str,
     /// How many would be added, and changed.
     pub(crate) would_import: fn(&Imported) -> String,
@@ -113,6 +119,8 @@ pub(crate) struct Operations {
 
 pub(super) static ENGLISH: Operations = Operations {
     title: "Herald itself",
+    only_operators: "This page is for operators and administrators.",
+    running: &super::running::ENGLISH,
 
     registry: "Application Registry",
     keys_of: |channel| match channel {
@@ -213,9 +221,9 @@ pub(super) static ENGLISH: Operations = Operations {
 
     audit: "Audit log",
     when: "When",
-    actor: "Who",
-    action: "Did",
-    subject: "To what",
+    actor: ("Who", "The whole name."),
+    action: ("Did", "All of it, or its first word: registry set, or registry."),
+    subject: ("To what", "The whole name."),
     filter: "Show these",
     show_all: "Show all",
     nothing_recorded: "Nothing is recorded of this.",
@@ -229,6 +237,8 @@ pub(super) static ENGLISH: Operations = Operations {
          Users that are there are changed; an empty column keeps what is there. All rows are taken, or none.",
     ),
     import_file: "Take it from a file",
+    not_utf8: "This file is not UTF-8, so its letters would come in wrong. Save it as \"CSV UTF-8\", and choose it again.",
+    not_read: "This file cannot be read.",
     check_first: "Check only",
     would_import: |it| {
         format!("All is well: {} would be added and {} changed.{}", it.added, it.changed, still_inactive(it))

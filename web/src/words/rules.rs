@@ -42,7 +42,6 @@ pub(crate) struct Rules {
     pub(crate) no_zone: &'static str,
     pub(crate) no_time: &'static str,
     pub(crate) needed: &'static str,
-    pub(crate) no_such_record: &'static str,
 
     // Event rules
     pub(crate) event_rules: &'static str,
@@ -60,8 +59,8 @@ pub(crate) struct Rules {
     pub(crate) no_watch: &'static str,
     pub(crate) last_events: &'static str,
     pub(crate) no_events: &'static str,
-    pub(crate) event_waits: &'static str,
     pub(crate) no_message: &'static str,
+    pub(crate) fallback: &'static str,
     pub(crate) does_not_hold: &'static str,
 
     // Watches
@@ -74,7 +73,8 @@ pub(crate) struct Rules {
     pub(crate) trigger: &'static str,
     pub(crate) has_trigger: &'static str,
     pub(crate) no_trigger: &'static str,
-    pub(crate) watch_no_more: &'static str,
+    pub(crate) watch_no_more: (&'static str, &'static str),
+    pub(crate) seen_no_more: &'static str,
 
     // What a rule would send
     pub(crate) dry_run: &'static str,
@@ -98,6 +98,12 @@ pub(crate) struct Rules {
     pub(crate) sends_all: &'static str,
     pub(crate) last_run: &'static str,
     pub(crate) run_now: &'static str,
+    pub(crate) run_off: &'static str,
+    pub(crate) run_off_now: &'static str,
+    pub(crate) has_run: &'static str,
+    pub(crate) was_enabled: &'static str,
+    pub(crate) was_disabled: &'static str,
+    pub(crate) log_goes_too: &'static str,
     pub(crate) enable: &'static str,
     pub(crate) enable_catch_up: &'static str,
     pub(crate) disable: &'static str,
@@ -167,7 +173,6 @@ pub(super) static ENGLISH: Rules = Rules {
     no_zone: "must be a time zone, as in Europe/Berlin",
     no_time: "must be a time, as in 2027-01-01 08:00 or 2027-01-01T08:00:00Z",
     needed: "is needed",
-    no_such_record: "must not hold the character U+0000",
 
     event_rules: "Event rules",
     new_event_rule: "New event rule",
@@ -187,8 +192,8 @@ pub(super) static ENGLISH: Rules = Rules {
     no_watch: "must be one of the watches",
     last_events: "The last events",
     no_events: "Nothing has been seen yet.",
-    event_waits: "waits",
     no_message: "No message:",
+    fallback: "The fallback text comes instead:",
     does_not_hold: "the condition does not hold",
 
     watches: "Watched tables",
@@ -200,7 +205,8 @@ pub(super) static ENGLISH: Rules = Rules {
     trigger: "Trigger",
     has_trigger: "is there",
     no_trigger: "is not there: watch no more, and then anew",
-    watch_no_more: "Watch no more",
+    watch_no_more: ("Watch no more", "Watch no more now"),
+    seen_no_more: "Its trigger is dropped then, and what happens in the table is seen no more.",
 
     dry_run: "Dry run",
     tried_at: |at| format!("Dry run at {at}"),
@@ -230,6 +236,13 @@ pub(super) static ENGLISH: Rules = Rules {
     sends_all: "Sends all that is overdue.",
     last_run: "Last run",
     run_now: "Run now",
+    run_off: "The rule is off. This sends all the same what is due, once.",
+    run_off_now: "Send it now",
+    has_run: "It has run: what it did stands at its last run.",
+    was_enabled: "Enabled.",
+    was_disabled: "Disabled.",
+    log_goes_too: "Its record of what it has sent goes with it. The same rule made anew, with all that is overdue, sends \
+                   every reminder again. Disable it where it may come back.",
     enable: "Enable",
     enable_catch_up: "Send what came due meanwhile, too",
     disable: "Disable",

@@ -18,13 +18,26 @@ const LONGEST_PATTERN: usize = 1_000;
 const LONGEST: usize = 64;
 
 pub(super) fn functions() -> Vec<Arc<Function>> {
-    let relative =
-        Function { name: Cow::Borrowed("std.date.relative"), takes: 1..=2, run: Run::Timed(relative) };
+    let relative = Function {
+        name: Cow::Borrowed("std.date.relative"),
+        takes: 1..=2,
+        parameters: Cow::Borrowed("x, y"),
+        makes: "x seen from y, without it from now: 3 days ago, in 2 hours",
+        run: Run::Timed(relative),
+    };
     vec![
-        Function::std("std.date.format", 2..=3, format),
-        Function::std("std.date.add", 2..=2, add),
-        Function::std("std.date.diff", 2..=2, diff),
-        Function::std("std.date.zone", 2..=2, zone),
+        Function::std(
+            "std.date.format",
+            2..=3,
+            (
+                "x, pattern, zone",
+                "a date or time by a strftime pattern, as in %d %B %Y; zone may be left out",
+            ),
+            format,
+        ),
+        Function::std("std.date.add", 2..=2, ("x, days", "so many days later"), add),
+        Function::std("std.date.diff", 2..=2, ("x, y", "the days from y to x"), diff),
+        Function::std("std.date.zone", 2..=2, ("x, zone", "the time in that zone"), zone),
         Arc::new(relative),
     ]
 }

@@ -8,9 +8,18 @@ use crate::template::values::text;
 
 pub(super) fn functions() -> Vec<Arc<Function>> {
     vec![
-        Function::std("std.list.join", 2..=2, join),
-        Function::std("std.list.count", 1..=1, |of| Ok(items(&of[0]).len().into())),
-        Function::std("std.list.first", 1..=1, |of| Ok(items(&of[0]).first().copied().cloned().into())),
+        Function::std(
+            "std.list.join",
+            2..=2,
+            ("x, between", "the elements of a list with this between them"),
+            join,
+        ),
+        Function::std("std.list.count", 1..=1, ("x", "how many elements a list has"), |of| {
+            Ok(items(&of[0]).len().into())
+        }),
+        Function::std("std.list.first", 1..=1, ("x", "the first element of a list"), |of| {
+            Ok(items(&of[0]).first().copied().cloned().into())
+        }),
     ]
 }
 

@@ -21,6 +21,7 @@ use self::read::Seen;
 use self::script::Script;
 use super::budget::Budget;
 use super::values::charge;
+use crate::send::Syntax;
 
 pub(super) use self::number::decimal;
 
@@ -61,6 +62,10 @@ pub(super) struct Function {
     name: Cow<'static, str>,
     /// How many arguments.
     takes: RangeInclusive<usize>,
+    /// What they are called, with commas between them.
+    parameters: Cow<'static, str>,
+    /// What it makes, in a few words; empty: its file says that.
+    makes: &'static str,
     run: Run,
 }
 
@@ -121,6 +126,24 @@ impl Functions {
         self.0.called.keys().map(String::as_str)
     }
 
+    /// All of them as a text calls them, and what each makes: the user's own first, then by name.
+    pub fn described(&self, syntax: Syntax) -> Vec<(String, &'static str)> {
+        let mut functions: Vec<&Arc<Function>> = self.0.called.values().collect();
+        functions.sort_by_key(|function| (function.name.starts_with("std."), &function.name));
+        let described = functions.into_iter().map(|function| {
+            let Function { name, parameters, makes, .. } = &**function;
+            let call = match syntax {
+                Syntax::Token => format!("@{name}({parameters})@"),
+                Syntax::Handlebars => {
+                    let call = format!("{} {}", name.replace('.', "_"), parameters.replace(',', ""));
+                    format!("{{{{{}}}}}", call.trim_end())
+                }
+            };
+            (call, *makes)
+        });
+        described.collect()
+    }
+
     /// The names in Handlebars, in no order: `std_text_upper`.
     pub(super) fn helper_names(&self) -> impl Iterator<Item = &str> {
         self.0.helpers.keys().map(String::as_str)
@@ -147,9 +170,11 @@ impl Function {
     fn std(
         name: &'static str,
         takes: RangeInclusive<usize>,
+        (parameters, makes): (&'static str, &'static str),
         run: fn(Arguments<'_, '_>) -> Result<Value, String>,
     ) -> Arc<Self> {
-        Arc::new(Self { name: Cow::Borrowed(name), takes, run: Run::Std(run) })
+        let (name, parameters) = (Cow::Borrowed(name), Cow::Borrowed(parameters));
+        Arc::new(Self { name, takes, parameters, makes, run: Run::Std(run) })
     }
 
     /// # Errors

@@ -16,10 +16,25 @@ const LONGEST_MARK: usize = 4;
 
 pub(super) fn functions() -> Vec<Arc<Function>> {
     vec![
-        Function::std("std.number.format", 1..=4, format),
-        Function::std("std.number.round", 1..=2, round),
-        Function::std("std.number.percent", 1..=2, percent),
-        Function::std("std.number.currency", 2..=2, currency),
+        Function::std(
+            "std.number.format",
+            1..=4,
+            ("x, places, thousands, decimal", "1,234.50; all but x may be left out"),
+            format,
+        ),
+        Function::std(
+            "std.number.round",
+            1..=2,
+            ("x, places", "x rounded; without places to a whole number"),
+            round,
+        ),
+        Function::std(
+            "std.number.percent",
+            1..=2,
+            ("x, places", "0.125 as 12.5 %; places may be left out"),
+            percent,
+        ),
+        Function::std("std.number.currency", 2..=2, ("x, code", "1,234.50 EUR"), currency),
     ]
 }
 

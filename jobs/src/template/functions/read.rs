@@ -102,7 +102,9 @@ pub(super) fn file(dir: &Path, seen: &Seen) -> Result<Vec<Function>, FunctionsEr
         }
         functions.push(Function {
             name: Cow::Owned(name),
-            takes: told.parameters..=told.parameters,
+            takes: told.parameters.len()..=told.parameters.len(),
+            parameters: Cow::Owned(told.parameters.join(", ")),
+            makes: "",
             run: Run::Script(told.script),
         });
     }

@@ -47,7 +47,7 @@ pub(super) struct Script {
 pub(super) struct Told {
     pub(super) script: Script,
     pub(super) name: String,
-    pub(super) parameters: usize,
+    pub(super) parameters: Vec<String>,
 }
 
 /// What scripts may call: no input or output, no clock, no waiting.
@@ -81,7 +81,7 @@ pub(super) fn compile(source: &str) -> Result<Vec<Told>, (usize, usize, String)>
     let told = public.map(|function| Told {
         script: Script { file: file.clone(), name: function.name.to_owned() },
         name: function.name.to_owned(),
-        parameters: function.params.len(),
+        parameters: function.params.iter().map(ToString::to_string).collect(),
     });
     Ok(told.collect())
 }

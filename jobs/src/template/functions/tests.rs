@@ -321,3 +321,20 @@ fn a_change_of_the_files_is_noticed() {
     fs::remove_file(directory.path().join("acme/new.rhai")).unwrap();
     assert!(functions.is_stale());
 }
+
+#[test]
+fn each_function_is_described_as_it_is_called() {
+    let functions = Functions::std();
+    for (call, makes) in functions.described(Syntax::Token) {
+        let (name, parameters) = call.trim_matches('@').trim_end_matches(')').split_once('(').unwrap();
+        let function = functions.called(name).unwrap();
+        assert_eq!(parameters.split(", ").count(), *function.takes.end(), "{call}");
+        assert!(!makes.is_empty(), "{call}");
+    }
+    assert_eq!(functions.described(Syntax::Token).len(), functions.names().count());
+    let handlebars = functions.described(Syntax::Handlebars);
+    assert!(handlebars.contains(&(
+        "{{std_text_truncate x n}}".to_owned(),
+        "at most n characters, the last an ellipsis where any were cut off"
+    )));
+}

@@ -10,13 +10,24 @@ const MOST: u32 = 1_000;
 
 pub(super) fn functions() -> Vec<Arc<Function>> {
     vec![
-        Function::std("std.text.upper", 1..=1, |of| Ok(text(&of[0])?.to_uppercase().into())),
-        Function::std("std.text.lower", 1..=1, |of| Ok(text(&of[0])?.to_lowercase().into())),
-        Function::std("std.text.title", 1..=1, title),
-        Function::std("std.text.trim", 1..=1, |of| Ok(text(&of[0])?.trim().into())),
-        Function::std("std.text.truncate", 2..=2, truncate),
-        Function::std("std.text.pad", 2..=2, pad),
-        Function::std("std.text.default", 2..=2, default),
+        Function::std("std.text.upper", 1..=1, ("x", "x in capitals"), |of| {
+            Ok(text(&of[0])?.to_uppercase().into())
+        }),
+        Function::std("std.text.lower", 1..=1, ("x", "x in small letters"), |of| {
+            Ok(text(&of[0])?.to_lowercase().into())
+        }),
+        Function::std("std.text.title", 1..=1, ("x", "the first letter of each word large"), title),
+        Function::std("std.text.trim", 1..=1, ("x", "x without blanks around it"), |of| {
+            Ok(text(&of[0])?.trim().into())
+        }),
+        Function::std(
+            "std.text.truncate",
+            2..=2,
+            ("x, n", "at most n characters, the last an ellipsis where any were cut off"),
+            truncate,
+        ),
+        Function::std("std.text.pad", 2..=2, ("x, n", "x filled up with spaces to n characters"), pad),
+        Function::std("std.text.default", 2..=2, ("x, y", "y where x is null or empty"), default),
     ]
 }
 

@@ -6,7 +6,7 @@ use herald_jobs::store::change::{ChangeError, Expect, Saved};
 use herald_jobs::store::{self, choice_sets};
 
 use super::fields::{Field, Kind};
-use super::kept::{Kept, Offered};
+use super::kept::{Kept, Offered, Removal};
 use super::list::{Asked, ONE_MORE};
 use crate::access::form::Fields;
 use crate::app::App;
@@ -34,8 +34,8 @@ impl Kept for ChoiceSet {
         &self.code
     }
 
-    fn removal(&self, words: &Administration) -> Option<&'static str> {
-        (!self.standard).then_some(words.delete)
+    fn removal(&self, words: &Administration) -> Option<Removal> {
+        (!self.standard).then_some(Removal::new(words.delete, words.gone_for_good))
     }
 
     fn fields(&self, words: &Administration, _: &Offered) -> Vec<Field> {

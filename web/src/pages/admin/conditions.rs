@@ -25,8 +25,8 @@ pub(super) fn read(field: &str, text: &str) -> Result<Option<Condition>, Refusal
         let read = serde_json::from_str(text).map(Some);
         return read.map_err(|error| Refusal::new(field, error.to_string()));
     }
-    let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
-    let comparisons = lines.map(|(at, line)| {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let comparisons = lines.enumerate().map(|(at, line)| {
         let refuse = || {
             let operators: Vec<&str> = Operator::ALL.iter().map(|it| it.as_str()).collect();
             Refusal::new(format!("{field}/{at}"), format!("{FORM} {}", operators.join(", ")))
@@ -37,7 +37,7 @@ pub(super) fn read(field: &str, text: &str) -> Result<Option<Condition>, Refusal
     Ok(if all.len() > 1 { Some(Condition::All { all }) } else { all.pop() })
 }
 
-/// A refusal of the condition, named by the line where it was typed on one.
+/// A refusal of the condition, named by which of the comparisons it is about where they were typed one a line.
 pub(super) fn placed(refusal: Refusal, condition: Option<&Condition>) -> Refusal {
     let Some(rest) = refusal.field.strip_prefix("where/") else { return refusal };
     match condition {
@@ -141,9 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused_by_its_line() {
+    fn what_is_none_is_refused_by_its_place() {
         for text in ["a = 1\n\nno", "a = 1\n\nb ~ c", "a = 1\n\nb in [1"] {
-            assert_eq!(read("where", text).unwrap_err().field, "where/2", "{text}");
+            assert_eq!(read("where", text).unwrap_err().field, "where/1", "{text}");
         }
         assert_eq!(read("where", "{\"path\"").unwrap_err().field, "where");
         let all = read("where", "a = 1\nb = 2").unwrap();

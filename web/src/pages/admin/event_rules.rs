@@ -1,14 +1,15 @@
 //! Event rules: which event becomes which message.
 
 use askama::Template;
-use herald_jobs::event_rule::{EventRule, Plan, Surroundings, plan};
+use herald_jobs::event_rule::EventRule;
 use herald_jobs::refusal::Refusal;
-use herald_jobs::send::{NewMessage, Syntax};
+use herald_jobs::send::Syntax;
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
-use herald_jobs::store::{self, event_rules, events, message_templates, message_types, watches};
+use herald_jobs::store::{self, event_rules, message_templates, message_types, watches};
+use herald_producers::event_trial::{Made, Tried, try_on_last};
 
 use super::fields::{Field, Kind, composed, lines, one_of, syntaxes, typed};
-use super::kept::{Aside, Beside, Kept, MOST_OFFERED, Offered};
+use super::kept::{Aside, Beside, Kept, MOST_OFFERED, Offered, Removal};
 use super::list::{Asked, ONE_MORE};
 use crate::access::form::Fields;
 use crate::app::App;
@@ -48,8 +49,8 @@ impl Kept for EventRule {
         &self.code
     }
 
-    fn removal(&self, words: &Administration) -> Option<&'static str> {
-        Some(words.delete)
+    fn removal(&self, words: &Administration) -> Option<Removal> {
+        Some(Removal::new(words.delete, words.gone_for_good))
     }
 
     fn trial(words: &Administration) -> Option<&'static str> {
@@ -60,10 +61,11 @@ impl Kept for EventRule {
         let (said, is_new) = (words.rules, self.code.is_empty());
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let on = self.enabled || is_new;
+        let choose = (String::new(), said.choose.to_owned());
+        let watches = std::iter::once(choose).chain(offered.watches.iter().cloned()).collect();
         vec![
             Field::new("code", words.code, if is_new { Kind::Line } else { Kind::Fixed }).holding(&self.code),
-            Field::new("watch", said.watch, Kind::One(offered.watches.clone()))
-                .holding(self.watch.to_string()),
+            Field::new("watch", said.watch, Kind::One(watches)).holding(self.watch.to_string()),
             Field::new("condition", said.when, Kind::Source).holding(text(&self.condition)),
             Field::new("message_type", said.message_type, one_of(Some(said.choose), &offered.message_types))
                 .holding(&self.message_type),
@@ -122,7 +124,15 @@ impl Kept for EventRule {
         if let Some(fields) = typed.filter(|_| tried) {
             let read = Self::read(fields, login.words.administration);
             match read.and_then(|rule| rule.validate().map(|()| rule)) {
-                Ok(rule) => found = Some(of(beside, &rule).await?),
+                Ok(rule) => {
+                    let now = app.clock.now();
+                    let tried = try_on_last(&app.producer, &app.authoring, &rule, TRIED, now).await?;
+                    let dated = tried.into_iter().map(|tried| {
+                        let at = when(login, tried.at, now);
+                        (tried, at)
+                    });
+                    found = Some(dated.collect());
+                }
                 Err(refusal) => refused = Some(refusal),
             }
         }
@@ -152,32 +162,7 @@ impl Kept for EventRule {
 #[template(path = "admin/event_rule.html")]
 struct Shown {
     words: &'static Words,
-    found: Option<Vec<Tried>>,
+    /// What the rule makes of the last events, and when each was.
+    found: Option<Vec<(Tried, When)>>,
     watches: Vec<watches::Watch>,
-}
-
-/// An event, and what the rule makes of it.
-struct Tried {
-    id: i64,
-    when: When,
-    /// The messages; or why there is none.
-    made: Result<Vec<NewMessage>, String>,
-}
-
-/// What a rule would have made of the last events of its watch. Nothing is sent.
-async fn of(beside: &Beside<'_>, rule: &EventRule) -> Result<Vec<Tried>, PageError> {
-    let &Beside { app, login, .. } = beside;
-    let (now, words) = (app.clock.now(), login.words.administration.rules);
-    let catalogue = app.authoring.catalogue().await?;
-    let around = Surroundings { pool: &app.pool, reader: app.authoring.reader(), catalogue: &catalogue };
-    let mut tried = Vec::new();
-    for event in events::last(&app.pool, Some(rule.watch), TRIED).await? {
-        let made = match plan(rule, &event.happened, &around).await? {
-            Plan::Send(messages) => Ok(messages),
-            Plan::Not => Err(words.does_not_hold.to_owned()),
-            Plan::Cannot(problem) => Err(problem),
-        };
-        tried.push(Tried { id: event.happened.id, when: when(login, event.at, now), made });
-    }
-    Ok(tried)
 }

@@ -12,6 +12,7 @@ use herald_jobs::store;
 use herald_jobs::store::change::{ChangeError, Expect, Saved, version};
 use serde::Serialize;
 
+use super::done::Done;
 use super::fields::Field;
 use super::form::{self, Made, Page};
 use super::list::Asked;
@@ -44,10 +45,14 @@ pub(crate) trait Kept: Serialize + Default + Send + Sync + Sized + 'static {
     fn cells(&self, words: &Administration) -> Vec<String>;
     /// What it is called.
     fn name(&self) -> &str;
-    /// What the button that removes it says; `None`: there is none.
-    fn removal(&self, words: &Administration) -> Option<&'static str>;
+    /// How it is removed; `None`: it cannot be.
+    fn removal(&self, words: &Administration) -> Option<Removal>;
     /// What the button says that tries what was typed and saves nothing; `None`: there is none.
     fn trial(_: &Administration) -> Option<&'static str> {
+        None
+    }
+    /// What is said on its own page of what was just done to it.
+    fn told(_: &Administration, _: &str) -> Option<&'static str> {
         None
     }
     /// Its form.
@@ -81,6 +86,20 @@ pub(crate) trait Kept: Serialize + Default + Send + Sync + Sized + 'static {
         expect: &Expect,
         actor: &str,
     ) -> impl Future<Output = Result<bool, ChangeError>> + Send;
+}
+
+/// How something is removed: only by whoever has read what follows.
+pub(crate) struct Removal {
+    /// What the button says that asks, and the one that does it.
+    pub(super) words: (&'static str, &'static str),
+    /// What follows.
+    pub(super) follows: &'static str,
+}
+
+impl Removal {
+    pub(super) fn new(words: (&'static str, &'static str), follows: &'static str) -> Self {
+        Self { words, follows }
+    }
 }
 
 /// Most codes that a form offers; others can be had by the API.
@@ -125,7 +144,7 @@ pub(crate) async fn new<K: Kept>(
     jar: CookieJar,
 ) -> Result<Response, PageError> {
     let page = Page { app: &app, login: &login, jar: &jar };
-    form::show(&page, &K::default(), "", Made::Opened).await
+    form::show(&page, &K::default(), "", Made::Opened(None)).await
 }
 
 /// GET /admin/KIND/edit/{name}
@@ -134,10 +153,12 @@ pub(crate) async fn edit<K: Kept>(
     Extension(login): Extension<Login>,
     jar: CookieJar,
     Path(name): Path<String>,
+    done: Done,
 ) -> Result<Response, PageError> {
     let one = find::<K>(&app, &name).await?;
     let page = Page { app: &app, login: &login, jar: &jar };
-    form::show(&page, &one, &version(&one), Made::Opened).await
+    let told = K::told(login.words.administration, &done.done);
+    form::show(&page, &one, &version(&one), Made::Opened(told)).await
 }
 
 /// POST /admin/KIND/new: saves it, or tries it.
@@ -151,7 +172,7 @@ pub(crate) async fn add<K: Kept>(
     if fields.get("do") == "try" {
         return form::show(&page, &K::default(), "", Made::Tried(&fields)).await;
     }
-    let saved = match K::read(&fields, login.words.administration) {
+    let saved = match read::<K>(&fields, login.words.administration) {
         Ok(one) => one.save(&app, &Expect::Nothing, &login.user.username).await.map(drop),
         Err(refusal) => Err(refusal.into()),
     };
@@ -175,17 +196,21 @@ pub(crate) async fn change<K: Kept>(
         "remove" => {
             return match K::remove(&app, one.name(), &expect, actor).await {
                 Ok(_) => Ok(Redirect::to(&format!("/admin/{}?done=removed", K::PATH)).into_response()),
-                Err(error) => form::show(&page, &one, made_from, Made::Refused(&fields, error)).await,
+                Err(error) => form::show(&page, &one, made_from, Made::Refused(Some(&fields), error)).await,
             };
         }
         _ => {}
     }
-    let saved = match K::read(&fields, login.words.administration) {
+    let saved = match read::<K>(&fields, login.words.administration) {
         Ok(read) if read.name() == one.name() => read.save(&app, &expect, actor).await.map(drop),
         Ok(_) => return Err(PageError::Bad("The form is for another one than its address.")),
         Err(refusal) => Err(refusal.into()),
     };
     answer(&page, &one, &fields, made_from, saved).await
+}
+
+fn read<K: Kept>(fields: &Fields, words: &Administration) -> Result<K, Refusal> {
+    fields.whole().and_then(|()| K::read(fields, words))
 }
 
 /// The one of this name.
@@ -205,6 +230,6 @@ async fn answer<K: Kept>(
 ) -> Result<Response, PageError> {
     match saved {
         Ok(()) => Ok(Redirect::to(&format!("/admin/{}?done=saved", K::PATH)).into_response()),
-        Err(error) => form::show(page, one, made_from, Made::Refused(fields, error)).await,
+        Err(error) => form::show(page, one, made_from, Made::Refused(Some(fields), error)).await,
     }
 }

@@ -9,6 +9,7 @@ use axum_extra::extract::CookieJar;
 use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 
+use super::done::Done;
 use super::kept::Kept;
 use crate::access::session::Login;
 use crate::app::App;
@@ -50,7 +51,6 @@ impl List {
 pub(crate) struct Asked {
     pub(super) q: String,
     pub(super) after: String,
-    done: String,
 }
 
 /// GET /admin/KIND
@@ -59,6 +59,7 @@ pub(crate) async fn list<K: Kept>(
     Extension(login): Extension<Login>,
     jar: CookieJar,
     asked: Result<Query<Asked>, QueryRejection>,
+    done: Done,
 ) -> Result<Html<String>, PageError> {
     let words = &login.words.administration;
     let Query(mut asked) =
@@ -74,7 +75,7 @@ pub(crate) async fn list<K: Kept>(
         let q = if asked.q.is_empty() { String::new() } else { format!("q={}&", escape(&asked.q)) };
         format!("/admin/{}?{q}after={}", K::PATH, escape(last.name()))
     });
-    let told = match asked.done.as_str() {
+    let told = match done.done.as_str() {
         "saved" => Some(words.saved),
         "removed" => Some(words.removed),
         _ => None,

@@ -8,7 +8,7 @@ use herald_jobs::store::change::{ChangeError, Expect, Saved};
 use herald_jobs::store::{self, message_types};
 
 use super::fields::{Field, Kind, typed};
-use super::kept::{Kept, MOST_OFFERED, Offered};
+use super::kept::{Kept, MOST_OFFERED, Offered, Removal};
 use super::list::{Asked, ONE_MORE};
 use crate::access::form::Fields;
 use crate::app::App;
@@ -48,8 +48,8 @@ impl Kept for MessageType {
         &self.code
     }
 
-    fn removal(&self, words: &Administration) -> Option<&'static str> {
-        (!self.standard).then_some(words.delete)
+    fn removal(&self, words: &Administration) -> Option<Removal> {
+        (!self.standard).then_some(Removal::new(words.delete, words.gone_for_good))
     }
 
     fn fields(&self, words: &Administration, offered: &Offered) -> Vec<Field> {

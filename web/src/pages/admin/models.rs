@@ -8,7 +8,7 @@ use herald_jobs::store::change::{ChangeError, Expect, Saved};
 use herald_jobs::store::{self, message_templates, models};
 
 use super::fields::{Field, Kind, lines, typed};
-use super::kept::{Aside, Beside, Kept, Offered};
+use super::kept::{Aside, Beside, Kept, Offered, Removal};
 use super::list::{Asked, ONE_MORE};
 use super::readable::{Readable, readable};
 use crate::access::form::Fields;
@@ -44,8 +44,8 @@ impl Kept for Model {
         &self.name
     }
 
-    fn removal(&self, words: &Administration) -> Option<&'static str> {
-        Some(words.delete)
+    fn removal(&self, words: &Administration) -> Option<Removal> {
+        Some(Removal::new(words.delete, words.authoring.reads_no_more))
     }
 
     fn fields(&self, words: &Administration, _: &Offered) -> Vec<Field> {
@@ -102,11 +102,6 @@ impl Kept for Model {
     }
 
     async fn save(self, app: &App, expect: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
-        for (field, texts) in [("table", vec![&self.table]), ("key", self.key.iter().collect())] {
-            if texts.iter().any(|text| text.contains('\0')) {
-                return Err(Refusal::new(field, "must not hold the character U+0000").into());
-            }
-        }
         models::save(&app.pool, &self, expect, actor).await
     }
 

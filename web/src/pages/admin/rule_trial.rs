@@ -4,21 +4,23 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use axum_extra::extract::CookieJar;
 use chrono::{DateTime, Utc};
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store;
-use herald_jobs::store::change::ChangeError;
+use herald_jobs::store::change::{ChangeError, version};
 use herald_jobs::store::reminder_log::{self, Logged};
 use herald_jobs::store::reminders::{Floor, Standing};
 use herald_producers::reminders::{Checked, DryRun, ReminderError, WouldSend};
 
 use super::conditions;
 use super::fields::typed;
+use super::form::{self, Made, Page};
 use super::kept::{Aside, Beside, Kept, find};
 use super::list::address;
 use super::readable::{Readable, readable};
 use super::rules::{Rule, time};
-use crate::access::form::{self, Fields};
+use crate::access::form::{Fields, mask};
 use crate::access::session::Login;
 use crate::app::App;
 use crate::error::PageError;
@@ -83,7 +85,7 @@ pub(super) async fn beside(standing: &Standing, beside: &Beside<'_>) -> Result<A
     let sent = reminder_log::history(&app.pool, code, None, HISTORY).await?;
     let stands = (!code.is_empty()).then(|| Stands {
         action: format!("/admin/reminders/do/{code}"),
-        form_token: form::mask(&login.form_token),
+        form_token: mask(&login.form_token),
         since: standing.armed_at.map(|at| moment(login, at)),
         ran: standing.last_run_at.map(|at| when(login, at, now)),
         standing: standing.clone(),
@@ -115,9 +117,6 @@ async fn of(app: &App, login: &Login, saved: &Standing, fields: &Fields) -> Resu
     };
     let now = app.reminders.now().await?;
     let at = time(fields, "at", login.zone, words)?.unwrap_or(now);
-    if fields.get("record").contains('\0') {
-        return Err(Refusal::new("record", words.rules.no_such_record).into());
-    }
     let record = typed(fields, "record")
         .map(|text| text.split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>());
     let checked = app.reminders.check(rule.clone(), now).await.map_err(refused)?;
@@ -139,28 +138,37 @@ async fn of(app: &App, login: &Login, saved: &Standing, fields: &Fields) -> Resu
 pub(crate) async fn act(
     State(app): State<App>,
     Extension(login): Extension<Login>,
+    jar: CookieJar,
     Path(name): Path<String>,
     fields: Fields,
 ) -> Result<Response, PageError> {
     let rule = find::<Rule>(&app, &name).await?;
     let (code, actor) = (rule.name(), &login.user.username);
     let now: DateTime<Utc> = app.reminders.now().await?;
-    let done = match fields.get("do") {
+    let (done, told) = match fields.get("do") {
         "enable" => {
             let floor = if fields.get("catch_up") == "on" { Floor::Kept } else { Floor::Now };
-            store::reminders::enable(&app.pool, code, floor, actor, now).await
+            (store::reminders::enable(&app.pool, code, floor, actor, now).await, "enabled")
         }
-        "disable" => store::reminders::disable(&app.pool, code, actor, now).await,
-        "run" => match app.reminders.run_now(&rule.0, actor).await {
-            Err(ReminderError::Database(error)) => Err(error.into()),
-            // What it did, or why it could not, is written on the rule.
-            _ => Ok(true),
-        },
+        "disable" => (store::reminders::disable(&app.pool, code, actor, now).await, "disabled"),
+        "run" => {
+            let ran = app.reminders.run_now(&rule.0, actor).await.map_err(|error| match error {
+                ReminderError::Refused(refusal) => refusal.into(),
+                ReminderError::Change(error) => error,
+                ReminderError::Database(error) => ChangeError::Database(error),
+            });
+            // What it did is written on the rule.
+            (ran.map(|_| true), "ran")
+        }
         _ => return Err(PageError::Bad("The form does not say what is to be done.")),
     };
     match done {
-        Err(ChangeError::Database(error)) => Err(error.into()),
+        Ok(true) => Ok(Redirect::to(&format!("{}?done={told}", address(&rule))).into_response()),
         Ok(false) => Err(PageError::NotFound),
-        _ => Ok(Redirect::to(&address(&rule)).into_response()),
+        Err(error) => {
+            let rule = find::<Rule>(&app, &name).await?;
+            let page = Page { app: &app, login: &login, jar: &jar };
+            form::show(&page, &rule, &version(&rule), Made::Refused(None, error)).await
+        }
     }
 }

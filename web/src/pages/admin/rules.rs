@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::conditions;
 use super::fields::{Field, Kind, lines, one_of, typed};
-use super::kept::{Aside, Beside, Kept, MOST_OFFERED, Offered};
+use super::kept::{Aside, Beside, Kept, MOST_OFFERED, Offered, Removal};
 use super::list::{Asked, ONE_MORE};
 use super::rule_trial;
 use crate::access::form::Fields;
@@ -96,8 +96,17 @@ impl Kept for Rule {
         &self.0.rule.code
     }
 
-    fn removal(&self, words: &Administration) -> Option<&'static str> {
-        Some(words.delete)
+    fn removal(&self, words: &Administration) -> Option<Removal> {
+        Some(Removal::new(words.delete, words.rules.log_goes_too))
+    }
+
+    fn told(words: &Administration, done: &str) -> Option<&'static str> {
+        match done {
+            "enabled" => Some(words.rules.was_enabled),
+            "disabled" => Some(words.rules.was_disabled),
+            "ran" => Some(words.rules.has_run),
+            _ => None,
+        }
     }
 
     fn trial(words: &Administration) -> Option<&'static str> {
@@ -144,8 +153,8 @@ impl Kept for Rule {
             Field::new("valid_from", said.valid_from, Kind::Line).holding(time(rule.valid_from)),
             Field::new("valid_to", said.valid_to, Kind::Line).holding(time(rule.valid_to)),
             Field::new("enabled", said.enabled, Kind::Tick).holding(if rule.enabled { "on" } else { "" }),
-            Field::new("at", said.at, Kind::Line),
-            Field::new("record", said.record, Kind::Line),
+            Field::new("at", said.at, Kind::Line).of_trial(),
+            Field::new("record", said.record, Kind::Line).of_trial(),
         ]
     }
 

@@ -4,15 +4,14 @@ use std::time::{Duration, Instant};
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use herald_jobs::periodic::{PeriodicJob, PeriodicName};
 use herald_jobs::store;
 use herald_jobs::store::periodic::Run;
-use serde::Deserialize;
 
+use super::done::Done;
 use crate::access::form::Fields;
 use crate::access::session::Login;
 use crate::app::App;
@@ -53,23 +52,14 @@ struct Last {
     succeeded: Option<bool>,
 }
 
-/// What was just done.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Done {
-    ran: String,
-    asked: String,
-    failed: String,
-}
-
 /// GET /admin/schedule
 pub(crate) async fn show(
     State(app): State<App>,
     Extension(login): Extension<Login>,
     jar: CookieJar,
-    done: Result<Query<Done>, QueryRejection>,
+    done: Done,
 ) -> Result<Html<String>, PageError> {
-    let (words, done) = (login.words.operations, done.map(|Query(done)| done).unwrap_or_default());
+    let words = login.words.operations;
     let mut runs = store::periodic::last_of_each(&app.pool).await?;
     let now = store::now(&app.pool).await?;
     let job = |&name: &PeriodicName| {
@@ -88,9 +78,14 @@ pub(crate) async fn show(
         }
     };
     let jobs = PeriodicName::ALL.iter().map(job).collect();
-    let named = |name: &str| name.parse().ok().map(|name: PeriodicName| name.as_str());
-    let told = named(&done.ran).map(words.ran).or_else(|| named(&done.asked).map(words.asked_to_run));
-    let problem = named(&done.failed).map(|_| words.not_asked);
+    let name = done.to.parse().map_or("", |name: PeriodicName| name.as_str());
+    let (told, problem) = match done.done.as_str() {
+        _ if name.is_empty() => (None, None),
+        "ran" => (Some((words.ran)(name)), None),
+        "asked" => (Some((words.asked_to_run)(name)), None),
+        "failed" => (None, Some(words.not_asked)),
+        _ => (None, None),
+    };
     let shell = shell(&app, &login, &jar, Place::Schedule).await?;
     Ok(Html(Schedule { shell, jobs, told, problem }.render()?))
 }
@@ -106,18 +101,18 @@ pub(crate) async fn run(
     let slot = store::now(&app.pool).await?;
     if let Err(error) = app.queues.periodic.push(&PeriodicJob { name, slot }).await {
         tracing::warn!("Could not push a run of {name}: {error}");
-        return Ok(Redirect::to(&format!("/admin/schedule?failed={name}")).into_response());
+        return Ok(Redirect::to(&format!("/admin/schedule?done=failed&to={name}")).into_response());
     }
     store::audit::record(&app.pool, &login.user.username, "periodic run", name.as_str()).await?;
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         let run = store::periodic::of_slot(&app.pool, name, slot).await?;
         if run.is_some_and(|run| run.finished_at.is_some()) {
-            return Ok(Redirect::to(&format!("/admin/schedule?ran={name}")).into_response());
+            return Ok(Redirect::to(&format!("/admin/schedule?done=ran&to={name}")).into_response());
         }
         tokio::time::sleep(LOOK).await;
     }
-    Ok(Redirect::to(&format!("/admin/schedule?asked={name}")).into_response())
+    Ok(Redirect::to(&format!("/admin/schedule?done=asked&to={name}")).into_response())
 }
 
 fn last(app: &App, login: &Login, run: Run) -> Last {

@@ -39,6 +39,8 @@ struct Shown {
     /// Keys and labels of records.
     suggested: Vec<(String, String)>,
     readable: Option<Readable>,
+    /// What may be called, and what it makes.
+    functions: Vec<(String, &'static str)>,
     code: String,
     /// Number, time and author of each.
     versions: Vec<(i32, When, String)>,
@@ -97,6 +99,8 @@ pub(super) async fn beside(one: &MessageTemplate, beside: &Beside<'_>) -> Result
         preview,
         problem: problem.or_else(|| refused.as_ref().map(ToString::to_string)),
         suggested: suggested.iter().map(|it| (key(it), it.label.clone().unwrap_or_default())).collect(),
+        // Where a file cannot be used, the trial says so.
+        functions: app.authoring.functions().map_or_else(|_| Vec::new(), |it| it.described(template.syntax)),
         readable: table.map(|table| readable(table, &catalogue, |path| token(template.syntax, path))),
         code: one.code.clone(),
         versions: versions.map(|it| (it.version, when(login, it.saved_at, now), it.saved_by)).collect(),
@@ -122,7 +126,6 @@ async fn of(
         }
         None => return Err(refuse(words.authoring.object_needed)),
         Some(_) if on.is_empty() => return Err(refuse(words.authoring.no_records)),
-        Some(_) if on.contains('\0') => return Err(refuse(words.authoring.no_records)),
         Some(table) => Sample::Key(key(table, on)),
     };
     app.authoring.preview(template, sample, app.clock.now()).await
@@ -166,5 +169,5 @@ pub(crate) async fn earlier(
     let number = number.parse().map_err(|_| PageError::NotFound)?;
     let earlier = message_templates::version(&app.pool, &name, number).await?.ok_or(PageError::NotFound)?;
     let page = Page { app: &app, login: &login, jar: &jar };
-    form::show(&page, &earlier, &version(&current), Made::Opened).await
+    form::show(&page, &earlier, &version(&current), Made::Opened(None)).await
 }

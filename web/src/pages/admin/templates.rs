@@ -7,7 +7,7 @@ use herald_jobs::store::change::{ChangeError, Expect, Saved};
 use herald_jobs::store::{self, message_templates};
 
 use super::fields::{Field, Kind, composed, one_of, syntaxes, typed};
-use super::kept::{Aside, Beside, Kept, Offered};
+use super::kept::{Aside, Beside, Kept, Offered, Removal};
 use super::list::{Asked, ONE_MORE};
 use super::template_preview;
 use crate::access::form::Fields;
@@ -48,8 +48,8 @@ impl Kept for MessageTemplate {
         &self.code
     }
 
-    fn removal(&self, words: &Administration) -> Option<&'static str> {
-        Some(words.delete)
+    fn removal(&self, words: &Administration) -> Option<Removal> {
+        Some(Removal::new(words.delete, words.authoring.sends_no_more))
     }
 
     fn trial(words: &Administration) -> Option<&'static str> {
@@ -71,7 +71,7 @@ impl Kept for MessageTemplate {
                 .holding(text(&self.external_message)),
             Field::new("external_html", authoring.external_html, Kind::Source)
                 .holding(text(&self.external_html)),
-            Field::new("sample", authoring.sample, Kind::Suggested),
+            Field::new("sample", authoring.sample, Kind::Suggested).of_trial(),
         ]
     }
 

@@ -2,8 +2,7 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
@@ -12,9 +11,10 @@ use herald_jobs::refusal::Refusal;
 use herald_jobs::store;
 use herald_jobs::store::access::ApiToken;
 use herald_jobs::store::change::ChangeError;
-use serde::Deserialize;
 
-use super::fields::typed;
+use super::done::Done;
+use super::fields::{Field, Kind, focus, lines, typed};
+use super::form::Refused;
 use crate::access::form::Fields;
 use crate::access::session::Login;
 use crate::access::{WantedToken, new_api_token};
@@ -22,6 +22,7 @@ use crate::app::App;
 use crate::error::PageError;
 use crate::pages::shell::{Place, Shell, shell};
 use crate::pages::when::{moment, when};
+use crate::words::Operations;
 
 #[derive(Template)]
 #[template(path = "admin/tokens.html")]
@@ -48,28 +49,10 @@ struct Row {
 
 #[derive(Template)]
 #[template(path = "admin/token.html")]
-struct Form<'a> {
+struct Form {
     shell: Shell,
-    typed: Typed<'a>,
-    refused: Option<Refusal>,
-}
-
-/// What was typed.
-#[derive(Default)]
-struct Typed<'a> {
-    name: &'a str,
-    sender: &'a str,
-    types: &'a str,
-    rate: &'a str,
-    expires: &'a str,
-    admin: bool,
-}
-
-impl Form<'_> {
-    fn problem(&self, field: &str) -> Option<&str> {
-        let refused = self.refused.as_ref().filter(|refused| refused.field == field);
-        refused.map(|refused| refused.problem.as_str())
-    }
+    fields: Vec<Field>,
+    refused: Refused,
 }
 
 #[derive(Template)]
@@ -80,24 +63,17 @@ struct Made {
     secret: String,
 }
 
-/// What was just done.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Done {
-    done: String,
-}
-
 /// GET /admin/tokens
 pub(crate) async fn show(
     State(app): State<App>,
     Extension(login): Extension<Login>,
     jar: CookieJar,
-    done: Result<Query<Done>, QueryRejection>,
+    done: Done,
 ) -> Result<Html<String>, PageError> {
     let now = app.clock.now();
     let tokens = store::access::api_tokens(&app.pool).await?;
     let rows = tokens.into_iter().map(|token| row(&login, token, now)).collect();
-    let revoked = done.is_ok_and(|Query(done)| done.done == "revoked");
+    let revoked = done.done == "revoked";
     let shell = shell(&app, &login, &jar, Place::Tokens).await?;
     Ok(Html(Tokens { shell, rows, revoked }.render()?))
 }
@@ -109,7 +85,8 @@ pub(crate) async fn new(
     jar: CookieJar,
 ) -> Result<Html<String>, PageError> {
     let shell = shell(&app, &login, &jar, Place::Tokens).await?;
-    Ok(Html(Form { shell, typed: Typed::default(), refused: None }.render()?))
+    let fields = fields(login.words.operations);
+    Ok(Html(Form { shell, fields, refused: Refused::default() }.render()?))
 }
 
 /// POST /admin/tokens/new: makes one, and shows it in this answer only.
@@ -117,10 +94,10 @@ pub(crate) async fn create(
     State(app): State<App>,
     Extension(login): Extension<Login>,
     jar: CookieJar,
-    fields: Fields,
+    typed: Fields,
 ) -> Result<Response, PageError> {
     let shell = shell(&app, &login, &jar, Place::Tokens).await?;
-    let wanted = match read(&fields, login.words.administration.not_a_number) {
+    let wanted = match read(&typed, login.words.administration.not_a_number) {
         Ok(wanted) => wanted.read(&app.pool, app.clock.now()).await,
         Err(refusal) => Err(refusal.into()),
     };
@@ -136,15 +113,16 @@ pub(crate) async fn create(
             Refusal::new("name", other.to_string())
         }
     };
-    let typed = Typed {
-        name: fields.get("name"),
-        sender: fields.get("sender"),
-        types: fields.get("type"),
-        rate: fields.get("rate"),
-        expires: fields.get("expires"),
-        admin: fields.get("admin") == "on",
-    };
-    let form = Form { shell, typed, refused: Some(refused) };
+    let mut fields = fields(login.words.operations);
+    for field in &mut fields {
+        typed.get(&field.name).clone_into(&mut field.value);
+        if field.name == refused.field {
+            field.refuse(&*refused.problem);
+        }
+    }
+    focus(&mut fields);
+    let refused = Refused { title: login.words.administration.not_done, problem: None };
+    let form = Form { shell, fields, refused };
     Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(form.render()?)).into_response())
 }
 
@@ -163,16 +141,23 @@ pub(crate) async fn revoke(
     Ok(Redirect::to("/admin/tokens?done=revoked").into_response())
 }
 
+fn fields(words: &Operations) -> Vec<Field> {
+    vec![
+        Field::new("name", words.token_name, Kind::Line),
+        Field::new("sender", words.senders, Kind::Lines),
+        Field::new("type", words.only_types, Kind::Lines),
+        Field::new("rate", words.rate, Kind::Number),
+        Field::new("expires", words.expires, Kind::Line),
+        Field::new("admin", words.administers, Kind::Tick),
+    ]
+}
+
 fn read(fields: &Fields, not_a_number: &str) -> Result<WantedToken, Refusal> {
-    let lines = |name: &str| -> Vec<String> {
-        let lines = fields.get(name).lines().map(str::trim).filter(|line| !line.is_empty());
-        lines.map(str::to_owned).collect()
-    };
     let rate = typed(fields, "rate").map(|text| text.parse()).transpose();
     Ok(WantedToken {
         name: fields.get("name").trim().to_owned(),
-        senders: lines("sender"),
-        message_types: lines("type"),
+        senders: lines(fields, "sender"),
+        message_types: lines(fields, "type"),
         rate: rate.map_err(|_| Refusal::new("rate", not_a_number))?,
         admin: fields.get("admin") == "on",
         expires: typed(fields, "expires"),

@@ -8,8 +8,8 @@ use herald_jobs::store::{self, accounts};
 
 use url::form_urlencoded::byte_serialize;
 
-use super::fields::{Field, Kind, typed};
-use super::kept::{Aside, Beside, Kept, Offered};
+use super::fields::{Field, Kind, entries, typed};
+use super::kept::{Aside, Beside, Kept, Offered, Removal};
 use super::list::{Asked, ONE_MORE};
 use crate::access::form::{self, Fields};
 use crate::app::App;
@@ -59,8 +59,8 @@ impl Kept for Account {
         &self.username
     }
 
-    fn removal(&self, words: &Administration) -> Option<&'static str> {
-        self.active.then_some(words.deactivate)
+    fn removal(&self, words: &Administration) -> Option<Removal> {
+        self.active.then_some(Removal::new(words.deactivate, words.receives_no_more))
     }
 
     fn fields(&self, words: &Administration, _: &Offered) -> Vec<Field> {
@@ -85,7 +85,7 @@ impl Kept for Account {
     fn read(fields: &Fields, _: &Administration) -> Result<Self, Refusal> {
         let text = |name: &str| fields.get(name).trim().to_owned();
         let ticked = ROLES.iter().filter(|(field, _)| fields.get(field) == "on").map(|(_, role)| *role);
-        let others = fields.get("roles").split([',', ' ']).filter(|role| !role.is_empty());
+        let others = entries(fields.get("roles"));
         Ok(Self {
             username: text("username").to_lowercase(),
             display_name: text("display_name"),

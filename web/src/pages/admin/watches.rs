@@ -4,21 +4,18 @@ use askama::Template;
 use herald_jobs::event_rule::On;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::store::change::{ChangeError, Expect, Saved};
-use herald_jobs::store::{self, events, watches};
+use herald_jobs::store::{self, watches};
 use serde::Serialize;
 
 use super::fields::{Field, Kind};
-use super::kept::{Aside, Beside, Kept, Offered};
+use super::kept::{Aside, Beside, Kept, Offered, Removal};
 use super::list::Asked;
+use super::watched;
 use crate::access::form::Fields;
 use crate::app::App;
 use crate::error::PageError;
 use crate::pages::shell::Place;
-use crate::pages::when::{When, when};
 use crate::words::{Administration, Words};
-
-/// How many events are shown.
-const SHOWN: i64 = 50;
 
 /// A watch as pages show it.
 #[derive(Default, Serialize)]
@@ -60,8 +57,8 @@ impl Kept for Watched {
         &self.id
     }
 
-    fn removal(&self, words: &Administration) -> Option<&'static str> {
-        Some(words.rules.watch_no_more)
+    fn removal(&self, words: &Administration) -> Option<Removal> {
+        Some(Removal::new(words.rules.watch_no_more, words.rules.seen_no_more))
     }
 
     fn fields(&self, words: &Administration, _: &Offered) -> Vec<Field> {
@@ -80,11 +77,8 @@ impl Kept for Watched {
     async fn beside(&self, beside: &Beside<'_>) -> Result<Aside, PageError> {
         let &Beside { app, login, .. } = beside;
         let Ok(id) = self.id.parse() else { return Ok(Aside::default()) };
-        let now = app.clock.now();
-        let events = events::last(&app.pool, Some(id), SHOWN).await?.into_iter();
-        let events =
-            events.map(|event| (event.happened.id, when(login, event.at, now), event.result)).collect();
-        let html = Shown { words: login.words, events }.render()?;
+        let html =
+            Shown { words: login.words, id, events: watched::of_watch(app, login, id).await? }.render()?;
         Ok(Aside { html, ..Aside::default() })
     }
 
@@ -101,13 +95,8 @@ impl Kept for Watched {
 
     async fn save(self, app: &App, _: &Expect, actor: &str) -> Result<Saved<Self>, ChangeError> {
         let on: On = self.on.parse().map_err(|problem: String| Refusal::new("on", problem))?;
-        for (field, text) in [("table", &self.table), ("on", &self.on)] {
-            if text.contains('\0') {
-                return Err(Refusal::new(field, "must not hold the character U+0000").into());
-            }
-        }
-        let id = watches::add(&app.pool, &self.table, &on, actor).await?;
-        Ok(Saved { value: Self { id: id.to_string(), ..self }, created: true })
+        watches::add(&app.pool, &self.table, &[on], actor).await?;
+        Ok(Saved { value: self, created: true })
     }
 
     async fn remove(app: &App, name: &str, _: &Expect, actor: &str) -> Result<bool, ChangeError> {
@@ -120,6 +109,7 @@ impl Kept for Watched {
 #[template(path = "admin/watch.html")]
 struct Shown {
     words: &'static Words,
-    /// Number, time and result of each; without a result it waits.
-    events: Vec<(i64, When, Option<String>)>,
+    id: i64,
+    /// Rendered by a template of its own, which escapes.
+    events: String,
 }
