@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::deliver::{AttemptOutcome, Verdict};
@@ -182,10 +182,11 @@ pub struct EventFilter {
 /// # Errors
 /// The database cannot be reached.
 pub async fn list(
-    executor: impl PgExecutor<'_>,
+    pool: &PgPool,
     filter: &EventFilter,
     limit: i64,
 ) -> Result<Vec<AnswerEvent>, sqlx::Error> {
+    let mut connection = super::filtering(pool).await?;
     sqlx::query_as!(
         AnswerEvent,
         r#"select id, message_id, authorisation_id, answer_to, payload::text as "payload!", state, attempts, reason,
@@ -197,7 +198,7 @@ pub async fn list(
         filter.of,
         limit
     )
-    .fetch_all(executor)
+    .fetch_all(&mut *connection)
     .await
 }
 

@@ -53,12 +53,13 @@ pub struct Copy {
 /// # Errors
 /// The database cannot be reached.
 pub async fn list(
-    executor: impl PgExecutor<'_>,
+    pool: &PgPool,
     filter: &Filter,
     limit: i64,
 ) -> Result<Vec<Copy>, sqlx::Error> {
     let (state, channel) = (filter.state.map(DeliveryState::as_str), filter.channel.map(Channel::as_str));
     let message = filter.message.map(|message| message.0);
+    let mut connection = super::filtering(pool).await?;
     sqlx::query_as!(
         Copy,
         r#"select d.id, message_id, channel, address, state, reason, attempts, created_at, next_attempt_at, finished_at,
@@ -73,7 +74,7 @@ pub async fn list(
         filter.address,
         limit
     )
-    .fetch_all(executor)
+    .fetch_all(&mut *connection)
     .await
 }
 

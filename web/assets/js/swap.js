@@ -8,6 +8,9 @@
 
   // A page that came from a Post is not posted again by a reload.
   history.replaceState(null, "", location.href);
+  // A menu without room for all that it holds shows where one is.
+  const menu = document.querySelector(".menu");
+  if (menu.scrollHeight > menu.clientHeight) menu.querySelector("[aria-current=page]")?.scrollIntoView({ block: "nearest" });
 
   function refuse(words) {
     const place = main.querySelector("[data-not-posted]");
