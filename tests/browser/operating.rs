@@ -40,7 +40,7 @@ async fn furnish(stage: &Stage) {
     }
 }
 
-const PAGES: [(&str, &str); 9] = [
+pub(super) const PAGES: [(&str, &str); 9] = [
     ("/admin/registry", "registry"),
     ("/admin/registry/edit/email", "registry-email"),
     ("/admin/registry/edit/sms", "registry-sms"),
