@@ -152,6 +152,26 @@ async fn c34_a_rule_is_tried_before_it_is_saved_with_and_without_javascript() {
     stage.end().await;
 }
 
+/// WATCH stands for a watch's number.
+pub(super) const PAGES: [(&str, &str); 16] = [
+    ("/admin/templates", "templates"),
+    ("/admin/templates/new", "new-template"),
+    ("/admin/templates/edit/PO-WAITS", "template"),
+    ("/admin/templates/edit/PO-WAITS/versions/1", "earlier-template"),
+    ("/admin/reminders", "rules"),
+    ("/admin/reminders/new", "new-rule"),
+    ("/admin/reminders/edit/PO-OVERDUE", "rule"),
+    ("/admin/events", "event-rules"),
+    ("/admin/events/new", "event-rule"),
+    ("/admin/events/edit/PO-LATE", "known-event-rule"),
+    ("/admin/watches", "watches"),
+    ("/admin/watches/new", "new-watch"),
+    ("/admin/watches/edit/WATCH", "watch"),
+    ("/admin/models", "models"),
+    ("/admin/models/new", "new-model"),
+    ("/admin/models/edit/purchase_order", "model"),
+];
+
 #[tokio::test]
 async fn the_pages_that_rules_are_written_on_hold_no_barrier_and_fit_a_small_screen() {
     let stage = company().await;
@@ -159,6 +179,9 @@ async fn the_pages_that_rules_are_written_on_hold_no_barrier_and_fit_a_small_scr
     let on = "update:status".parse().unwrap();
     let watch = store::watches::watch(&mut transaction, "public.purchase_order", &on).await.unwrap();
     transaction.commit().await.unwrap();
+    let late = json!({"code": "PO-LATE", "watch": watch, "message_type": "VIEW-NORMAL", "message_text": "#new.id#", "recipient": "ann"});
+    let late = serde_json::from_value(late).unwrap();
+    store::event_rules::save(&stage.pool, late, &Expect::Anything, "test").await.unwrap();
     sqlx::raw_sql("update public.purchase_order set status = 'late' where id = 4711")
         .execute(&stage.pool)
         .await
@@ -167,24 +190,12 @@ async fn the_pages_that_rules_are_written_on_hold_no_barrier_and_fit_a_small_scr
         "interval": "3 days", "recipient": "owner", "message_type": "VIEW-NORMAL", "template": "PO-WAITS", "enabled": false});
     let (rule, now) = (serde_json::from_value(rule).unwrap(), Clock::system().now());
     store::reminders::save(&stage.pool, rule, &Expect::Anything, "test", now).await.unwrap();
-    let pages = [
-        ("/admin/templates", "templates"),
-        ("/admin/templates/edit/PO-WAITS", "template"),
-        ("/admin/reminders", "rules"),
-        ("/admin/reminders/edit/PO-OVERDUE", "rule"),
-        ("/admin/events", "event-rules"),
-        ("/admin/events/new", "event-rule"),
-        ("/admin/watches", "watches"),
-        (&format!("/admin/watches/edit/{watch}"), "watch"),
-        ("/admin/models", "models"),
-        ("/admin/models/edit/purchase_order", "model"),
-    ];
     for (width, height) in [(1440, 900), (320, 640)] {
         stage.resize(width, height).await;
         for scheme in ["light", "dark"] {
             stage.prefer("prefers-color-scheme", scheme).await;
-            for (path, name) in pages {
-                stage.go(path).await;
+            for (path, name) in PAGES {
+                stage.go(&path.replace("WATCH", &watch.to_string())).await;
                 stage.find("main :is(form, table, .empty)").await;
                 stage.screenshot(&format!("{width}-{scheme}-{name}")).await;
                 assert_eq!(stage.barriers().await, Vec::<String>::new(), "{path}, {scheme}, {width}");

@@ -54,7 +54,7 @@ const DELIVERIES: &str = "
         (1, now(), 'no rule wanted it', '{}'), (1, now(), 'PO-SENT: sent 1', '{PO-SENT}'),
         (1, now(), 'PO-SENT: recipient_path: owner.manager leads to no active user', '{}')";
 
-const PAGES: [(&str, &str); 12] = [
+pub(super) const PAGES: [(&str, &str); 12] = [
     ("/admin/registry", "registry"),
     ("/admin/registry/edit/email", "registry-email"),
     ("/admin/registry/edit/sms", "registry-sms"),

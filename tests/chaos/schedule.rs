@@ -33,7 +33,7 @@ const BOTH: &str = "
         end loop;
         return new;
     end $$;
-    create trigger both before insert on herald.periodic_run for each row execute function public.wait_for_both();";
+    create trigger wait_for_both before insert on herald.periodic_run for each row execute function public.wait_for_both();";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c24_a_thousand_slots_that_two_processes_race_for_run_once_each() {

@@ -292,7 +292,7 @@ async fn functions_are_read_again_when_their_files_change() {
     assert_eq!(made().await, "first 7");
     // A file that cannot be used leaves what was there.
     std::fs::write(&file, "fn mark(id) {").unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(2_200)).await;
+    tokio::time::sleep(herald_workers::templates::FRESH).await;
     assert_eq!(made().await, "first 7");
     assert!(
         matches!(authoring.check(&[due()]).await, Err(AuthoringError::Functions(said)) if said.contains("orders.rhai"))

@@ -96,6 +96,14 @@ async fn c03c_a_hundred_answers_race_and_ninety_nine_are_told_who_won() {
     let events: i64 =
         sqlx::query_scalar("select count(*) from herald.answer_event").fetch_one(&world.pool).await.unwrap();
     assert_eq!(events, 1);
+
+    // Whoever won above, ann is told others' names.
+    let id = world.send("ann", "REPLY-YESNO", "And this?").await;
+    ann.get("/messages").await;
+    let body = json!({"reply_value": "No", "by": "a program"});
+    assert!(over_http(&world, &admin, id, "reply", body).await.0);
+    let page = ann.post("/messages", &[("act", &id.to_string()), (&format!("reply:{id}"), "Yes")]).await.body;
+    assert!(page.contains("was already answered No by a program"), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

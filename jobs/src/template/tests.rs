@@ -207,9 +207,11 @@ fn a_preview_tells_what_each_token_comes_to() {
 #[test]
 fn long_values_are_counted_by_their_length() {
     let instance = json!({"long": "x".repeat(200_000)});
-    for hostile in ["@std.text.truncate(#long#,0)@", "@std.text.default(#long#,1)@"] {
+    for (hostile, problem) in
+        [("@std.text.truncate(#long#,0)@", "200000 values"), ("@std.text.default(#long#,1)@", "256 KB")]
+    {
         let made = compile(&hostile.repeat(9_000)).render(instance.as_object().unwrap(), &HTML);
-        assert!(made.as_ref().is_err_and(|error| error.problem.contains("values")), "{hostile}: {made:?}");
+        assert!(made.as_ref().is_err_and(|error| error.problem.contains(problem)), "{hostile}: {made:?}");
     }
 }
 

@@ -13,7 +13,7 @@ use herald_producers::directory::Directory;
 use sqlx::PgPool;
 
 /// How long it is before changed tables and function files are noticed.
-const FRESH: Duration = Duration::from_secs(2);
+pub const FRESH: Duration = Duration::from_secs(2);
 /// Most compiled templates kept.
 const MOST: usize = 2_000;
 

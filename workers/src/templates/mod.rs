@@ -22,6 +22,7 @@ use herald_producers::directory::Directory;
 use serde_json::{Map, Value};
 use sqlx::PgPool;
 
+pub use self::library::FRESH;
 use self::library::{Library, Outcome};
 
 /// How long one batch may look for records, and how long it may render. What is left then is tried again with another batch.

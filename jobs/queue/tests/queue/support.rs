@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     future::Future,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -68,7 +69,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         Self { child: launch(port, folder.path()), port, folder }
     }
 
@@ -113,6 +114,14 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A port that nobody has. It is none of those that the system gives away by itself, so that nobody gets it by chance before the
+/// server comes to take it, or while it is down.
+fn free_port() -> u16 {
+    let mut ports = std::iter::repeat_with(|| 12_000 + RandomState::new().build_hasher().finish() % 18_000);
+    let mut ports = ports.by_ref().filter_map(|port| u16::try_from(port).ok());
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 /// Sends a process a signal, such as `STOP`.
