@@ -8,15 +8,16 @@ use crate::support::{eventually, within};
 async fn the_demos_own_pages_hold_no_barrier_and_show_what_comes() {
     let (demo, browser) = (Demo::start().await, Browser::start().await);
     let go = async |path: &str| browser.client.goto(&format!("{}{path}", demo.pages)).await.unwrap();
+    go("/break").await;
+    eventually("the figures", async || browser.text("[data-follow]").await.contains("The worker is process"))
+        .await;
+    browser.find("form[action='/break/send'] button").await.click().await.unwrap();
+    eventually("the messages", async || browser.text("[data-follow]").await.contains("Sending:")).await;
     // What comes is shown without a new page.
     go("/").await;
     browser.run("window.isTheSame = true", vec![]).await;
-    within(PATIENCE, "a mail", async || browser.text("[data-follow]").await.contains(" to ")).await;
+    within(PATIENCE, "a mail", async || browser.text("[data-follow]").await.contains('@')).await;
     assert_eq!(browser.run("return window.isTheSame", vec![]).await, serde_json::json!(true));
-    go("/break").await;
-    browser.find("#many").await;
-    eventually("the figures", async || browser.text("[data-follow]").await.contains("The worker is process"))
-        .await;
     for scheme in ["light", "dark"] {
         browser.prefer("prefers-color-scheme", scheme).await;
         for (width, height) in [(1_280, 900), (320, 640)] {

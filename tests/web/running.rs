@@ -179,7 +179,7 @@ async fn a_delivery_is_tried_again_and_withdrawn_on_a_screen() {
     assert_eq!(state(&world, id).await, "unknown");
     let refused = act("cancel", "unknown").await;
     assert!(refused.body.contains("only what is pending can be cancelled"), "{}", refused.body);
-    sqlx::raw_sql("insert into herald.suppression (address, reason) values ('ann@example.com', 'came back')")
+    sqlx::raw_sql("insert into herald.suppression (address, reason, created_at) values ('ann@example.com', 'came back', now())")
         .execute(&world.pool)
         .await
         .unwrap();

@@ -222,7 +222,7 @@ pub(super) static ENGLISH: Operations = Operations {
     audit: "Audit log",
     when: "When",
     actor: ("Who", "The whole name."),
-    action: ("Did", "All of it, or its first word: registry set, or registry."),
+    action: ("Did", "All of it, or its first word."),
     subject: ("To what", "The whole name."),
     filter: "Show these",
     show_all: "Show all",

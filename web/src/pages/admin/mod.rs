@@ -23,5 +23,6 @@ pub(crate) mod template_preview;
 mod templates;
 pub(crate) mod tokens;
 mod users;
+mod waiting;
 pub(crate) mod watched;
 pub(crate) mod watches;

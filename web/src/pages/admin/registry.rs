@@ -1,6 +1,6 @@
 //! The Application Registry: its keys by channel, and a test of each channel, which a worker carries out.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use askama::Template;
 use axum::Extension;
@@ -19,6 +19,7 @@ use herald_jobs::store::registry::Entry;
 use herald_producers::numbers;
 
 use super::done::Done;
+use super::waiting::wait;
 use crate::access::form::Fields;
 use crate::access::session::Login;
 use crate::app::App;
@@ -28,8 +29,6 @@ use crate::pages::when;
 
 /// How long a test is waited for until the page is shown without its end.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is looked whether a test has ended.
-const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Template)]
 #[template(path = "admin/registry.html")]
@@ -101,14 +100,12 @@ pub(crate) async fn test(
         let said = login.words.operations.not_asked;
         store::checks::finish(&app.pool, job.id, Err(said), app.clock.now()).await?;
     }
-    let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        let last = store::checks::last(&app.pool, channel).await?;
-        if last.is_none_or(|last| last.id != job.id || last.finished_at.is_some()) {
-            break;
-        }
-        tokio::time::sleep(LOOK).await;
-    }
+    let (pool, id) = (&app.pool, job.id);
+    let ended = move || async move {
+        let last = store::checks::last(pool, channel).await?;
+        Ok(last.is_none_or(|last| last.id != id || last.finished_at.is_some()))
+    };
+    wait(PATIENCE, ended).await?;
     Ok(Redirect::to(&format!("/admin/registry?done=tested&to={channel}#test-{channel}")).into_response())
 }
 

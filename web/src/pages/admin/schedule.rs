@@ -1,6 +1,6 @@
 //! The schedule: what runs by itself, when it ran and how that ended, and how to have it run now.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use askama::Template;
 use axum::Extension;
@@ -12,6 +12,7 @@ use herald_jobs::store;
 use herald_jobs::store::periodic::Run;
 
 use super::done::Done;
+use super::waiting::wait;
 use crate::access::form::Fields;
 use crate::access::session::Login;
 use crate::app::App;
@@ -21,8 +22,6 @@ use crate::pages::when::{self, When, when};
 
 /// How long a run is waited for until the page is shown without its end.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How often it is looked whether it has ended.
-const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Template)]
 #[template(path = "admin/schedule.html")]
@@ -104,15 +103,13 @@ pub(crate) async fn run(
         return Ok(Redirect::to(&format!("/admin/schedule?done=failed&to={name}")).into_response());
     }
     store::audit::record(&app.pool, &login.user.username, "periodic run", name.as_str()).await?;
-    let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        let run = store::periodic::of_slot(&app.pool, name, slot).await?;
-        if run.is_some_and(|run| run.finished_at.is_some()) {
-            return Ok(Redirect::to(&format!("/admin/schedule?done=ran&to={name}")).into_response());
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    Ok(Redirect::to(&format!("/admin/schedule?done=asked&to={name}")).into_response())
+    let pool = &app.pool;
+    let ended = move || async move {
+        let run = store::periodic::of_slot(pool, name, slot).await?;
+        Ok(run.is_some_and(|run| run.finished_at.is_some()))
+    };
+    let done = if wait(PATIENCE, ended).await? { "ran" } else { "asked" };
+    Ok(Redirect::to(&format!("/admin/schedule?done={done}&to={name}")).into_response())
 }
 
 fn last(app: &App, login: &Login, run: Run) -> Last {
