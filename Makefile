@@ -40,6 +40,7 @@ lint: ## Check format, lints and, where cargo-deny is installed, dependencies
 	@scripts/setup toolchain
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@cargo clippy --locked --package herald-producers -- -D warnings # as a program has it that only sends
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; else echo "lint: cargo-deny is not installed: left out"; fi
 
 prepare: ## Renew .sqlx, what queries are checked against, after a query or a migration changed

@@ -138,11 +138,11 @@ impl World {
 
     /// Adds an administrator, and a browser that is logged in as such.
     pub(crate) async fn administrator(&self, name: &str) -> Browser {
-        self.holder(name, "admin").await
+        self.in_role(name, "admin").await
     }
 
     /// Adds a user with a role, and a browser that is logged in as such.
-    pub(crate) async fn holder(&self, name: &str, role: &str) -> Browser {
+    pub(crate) async fn in_role(&self, name: &str, role: &str) -> Browser {
         let id = self.user(name).await;
         let mut connection = self.pool.acquire().await.unwrap();
         store::users::set_roles(&mut *connection, id, &[role.to_owned()]).await.unwrap();

@@ -181,11 +181,7 @@ pub struct EventFilter {
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn list(
-    pool: &PgPool,
-    filter: &EventFilter,
-    limit: i64,
-) -> Result<Vec<AnswerEvent>, sqlx::Error> {
+pub async fn list(pool: &PgPool, filter: &EventFilter, limit: i64) -> Result<Vec<AnswerEvent>, sqlx::Error> {
     let mut connection = super::filtering(pool).await?;
     sqlx::query_as!(
         AnswerEvent,

@@ -145,26 +145,6 @@ pub async fn last(pool: &PgPool, watch: Option<i64>, limit: i64) -> Result<Vec<E
     Ok(rows.into_iter().map(|row| event!(row)).collect())
 }
 
-/// Forgets events that were handled before `before`, at most `limit`. Answers how many.
-///
-/// # Errors
-/// The database cannot be reached.
-pub async fn purge(
-    executor: impl PgExecutor<'_>,
-    before: DateTime<Utc>,
-    limit: i64,
-) -> Result<u64, sqlx::Error> {
-    let purged = sqlx::query!(
-        "delete from herald.event where id = any(array(
-             select id from herald.event where handled_at < $1 order by handled_at limit $2 for update skip locked))",
-        before,
-        limit
-    )
-    .execute(executor)
-    .await?;
-    Ok(purged.rows_affected())
-}
-
 fn row_of(text: Option<String>) -> Result<Option<Map<String, Value>>, serde_json::Error> {
     text.map(|text| serde_json::from_str(&text)).transpose()
 }

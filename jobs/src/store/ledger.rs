@@ -52,11 +52,7 @@ pub struct Copy {
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn list(
-    pool: &PgPool,
-    filter: &Filter,
-    limit: i64,
-) -> Result<Vec<Copy>, sqlx::Error> {
+pub async fn list(pool: &PgPool, filter: &Filter, limit: i64) -> Result<Vec<Copy>, sqlx::Error> {
     let (state, channel) = (filter.state.map(DeliveryState::as_str), filter.channel.map(Channel::as_str));
     let message = filter.message.map(|message| message.0);
     let mut connection = super::filtering(pool).await?;

@@ -62,6 +62,7 @@ pub mod suppressions;
 pub mod users;
 #[cfg(feature = "render")]
 pub mod watched_events;
+#[cfg(feature = "render")]
 pub mod watches;
 pub mod webhooks;
 

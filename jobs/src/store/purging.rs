@@ -16,7 +16,6 @@ pub async fn batch(pool: &PgPool, kept: Kept, until: DateTime<Utc>, limit: i64) 
         Kept::Expired => return super::messages::purge_expired(pool, until, limit).await,
         Kept::Keys => return super::idempotency::purge(pool, until, limit).await,
         Kept::Outputs => return super::outputs::purge(pool, until, limit).await,
-        Kept::Events => return super::events::purge(pool, until, limit).await,
         Kept::Sessions => return super::access::purge(&mut *pool.acquire().await?, until).await,
         Kept::History => sqlx::query!(
             "delete from herald.message where id = any(array(
@@ -48,6 +47,12 @@ pub async fn batch(pool: &PgPool, kept: Kept, until: DateTime<Utc>, limit: i64) 
                  delete from herald.delivery_attempt where delivery_id = any(array(select id from gone))
              )
              select from gone",
+            until,
+            limit
+        ),
+        Kept::Events => sqlx::query!(
+            "delete from herald.event where id = any(array(
+                 select id from herald.event where handled_at < $1 order by handled_at limit $2 for update skip locked))",
             until,
             limit
         ),
