@@ -29,11 +29,13 @@ create table herald.event (
     tries      integer not null default 0,
     retry_at   timestamptz,
     handled_at timestamptz,
-    -- What became of it, and the rules that have sent something: a replay leaves those out.
+    -- What became of it; whether a rule could not send what it was to; and the rules that have sent something: a replay leaves those out.
     result     text,
+    failed     boolean not null default false,
     sent_by    text[] not null default '{}'
 );
 create index event_waiting on herald.event (id) where handled_at is null;
+create index event_failed on herald.event (id) where failed;
 create index event_of_watch on herald.event (watch_id, id);
 create index event_handled on herald.event (handled_at) where handled_at is not null;
 

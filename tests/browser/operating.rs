@@ -50,9 +50,9 @@ const DELIVERIES: &str = "
                  ('email', 'bob@example.com', 'suppressed', 'The address is suppressed: came back')) v(channel, address, state, reason);
     insert into herald.delivery_attempt (delivery_id, number, started_at, finished_at, outcome, code, reply)
     select id, 1, now(), now(), 'refused', 550, reason from herald.delivery where state = 'failed';
-    insert into herald.event (watch_id, handled_at, result, sent_by) values
-        (1, now(), 'no rule wanted it', '{}'), (1, now(), 'PO-SENT: sent 1', '{PO-SENT}'),
-        (1, now(), 'PO-SENT: recipient_path: owner.manager leads to no active user', '{}')";
+    insert into herald.event (watch_id, handled_at, result, failed, sent_by) values
+        (1, now(), 'no rule wanted it', false, '{}'), (1, now(), 'PO-SENT: sent 1', false, '{PO-SENT}'),
+        (1, now(), 'PO-SENT: recipient_path: owner.manager leads to no active user', true, '{}')";
 
 pub(super) const PAGES: [(&str, &str); 12] = [
     ("/admin/registry", "registry"),

@@ -272,12 +272,12 @@ async fn an_event_that_failed_is_seen_and_replayed_on_a_screen() {
 }
 
 #[tokio::test]
-async fn events_that_failed_are_found_further_back_than_one_look_goes() {
+async fn events_that_failed_are_found_however_far_back_they_are() {
     let world = World::start().await;
     let operator = world.in_role("oz", "operator").await;
     sqlx::raw_sql(
-        "insert into herald.event (watch_id, handled_at, result, sent_by) values
-             (1, now(), 'A: sent 1; B: template: there is none', '{A}'), (1, now(), 'given up: the table is gone', '{}');
+        "insert into herald.event (watch_id, handled_at, result, sent_by, failed) values
+             (1, now(), 'A: sent 1; B: template: there is none', '{A}', true), (1, now(), 'given up: the table is gone', '{}', true);
          insert into herald.event (watch_id, handled_at, result, sent_by)
          select 2, now(), case when n % 2 = 0 then 'no rule wanted it' else 'A: sent 2 without x@y; B: sent 1' end, '{A,B}'
          from generate_series(1, 20000) n",
@@ -286,9 +286,9 @@ async fn events_that_failed_are_found_further_back_than_one_look_goes() {
     .await
     .unwrap();
     let page = operator.get("/admin/watched").await;
-    assert_eq!(rows(&page), 0, "{}", page.body);
-    assert_eq!(rows(&operator.get(&next(&page).unwrap()).await), 2);
-    assert_eq!(rows(&operator.get("/admin/watched?watch=1").await), 2, "those of one watch are near");
+    assert!(rows(&page) == 2 && next(&page).is_none(), "{}", page.body);
+    assert_eq!(rows(&operator.get("/admin/watched?watch=1").await), 2);
+    assert_eq!(rows(&operator.get("/admin/watched?watch=2").await), 0);
     let page = operator.get("/admin/watched?state=all&watch=2").await;
     assert!(
         rows(&page) == 50 && next(&page).is_some_and(|it| it.contains("watch=2") && it.contains("state=all"))

@@ -64,24 +64,35 @@ pub async fn next(transaction: &mut PgConnection, now: DateTime<Utc>) -> Result<
     Ok(row.map(|row| event!(row)))
 }
 
-/// Records what became of an event, and which rules have sent something.
+/// What became of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome<'a> {
+    /// In words.
+    pub result: &'a str,
+    /// A rule could not send what it was to.
+    pub failed: bool,
+    /// The rules that have sent something.
+    pub sent_by: &'a [String],
+}
+
+/// Records what became of an event. `false`: somebody else has handled it.
 ///
 /// # Errors
 /// The database cannot be reached.
 pub async fn handled(
     executor: impl PgExecutor<'_>,
     id: i64,
-    result: &str,
-    sent_by: &[String],
+    outcome: Outcome<'_>,
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
     let handled = sqlx::query!(
-        "update herald.event set handled_at = $2, result = $3, sent_by = sent_by || $4::text[]
+        "update herald.event set handled_at = $2, result = $3, failed = $4, sent_by = sent_by || $5::text[]
          where id = $1 and handled_at is null",
         id,
         now,
-        result,
-        sent_by
+        outcome.result,
+        outcome.failed,
+        outcome.sent_by
     )
     .execute(executor)
     .await?;
@@ -118,7 +129,8 @@ pub async fn postpone(
 /// The database cannot be reached.
 pub async fn replay(executor: impl PgExecutor<'_>, id: i64) -> Result<bool, sqlx::Error> {
     let replayed = sqlx::query!(
-        "update herald.event set handled_at = null, retry_at = null, tries = 0 where id = $1 and handled_at is not null",
+        "update herald.event set handled_at = null, retry_at = null, tries = 0, failed = false
+         where id = $1 and handled_at is not null",
         id
     )
     .execute(executor)

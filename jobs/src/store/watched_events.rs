@@ -5,15 +5,12 @@ use sqlx::PgPool;
 
 use super::{audit, events};
 
-/// Rows that one look goes through at most.
-const SLICE: i64 = 20_000;
-
 /// Which events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Which {
     /// All that are kept.
     All,
-    /// Those of which a rule made something else than a message that was sent.
+    /// Those of which a rule could not make what it was to.
     #[default]
     Failed,
     /// Those that wait, for the first time or to be tried again.
@@ -58,27 +55,17 @@ pub async fn page(
     before: Option<i64>,
     limit: i64,
 ) -> Result<Page, sqlx::Error> {
-    let before = before.unwrap_or(i64::MAX);
-    // The results are what the workers write: see herald-workers' workflow/events.rs.
+    let mut connection = super::filtering(pool).await?;
     let mut events = sqlx::query_as!(
         WatchedEvent,
-        r#"select * from (
-             select e.id as "id!", e.watch_id as "watch!", coalesce(w.table_schema || '.' || w.table_name, '') as "table!",
-                    e.at as "at!", e.result, e.handled_at is not null as "handled!",
-                    coalesce(e.handled_at is not null and e.result <> 'no rule wanted it'
-                             and e.result !~ '^[^:]+: sent [0-9]+( without [^;]*)?(; [^:]+: sent [0-9]+( without [^;]*)?)*$', false)
-                        as "failed!"
-             from ((select id, watch_id, at, result, handled_at from herald.event
-                    where $1::int8 is null and id < $2 order by id desc limit $3)
-                   union all
-                   (select id, watch_id, at, result, handled_at from herald.event
-                    where watch_id = $1 and id < $2 order by id desc limit $3)) e
-             left join herald.event_watch w on w.id = e.watch_id) found
-           where $4 = 'all' or $4 = 'failed' and "failed!" or $4 = 'waiting' and not "handled!"
-           order by "id!" desc limit $5"#,
+        r#"select e.id, e.watch_id as watch, coalesce(w.table_schema || '.' || w.table_name, '') as "table!", e.at, e.result,
+                  e.handled_at is not null as "handled!", e.failed
+           from herald.event e left join herald.event_watch w on w.id = e.watch_id
+           where ($1::int8 is null or e.watch_id = $1) and ($2::int8 is null or e.id < $2)
+             and ($3::text <> 'failed' or e.failed) and ($3 <> 'waiting' or e.handled_at is null)
+           order by e.id desc limit $4"#,
         watch,
         before,
-        SLICE,
         match which {
             Which::All => "all",
             Which::Failed => "failed",
@@ -86,31 +73,13 @@ pub async fn page(
         },
         limit + 1
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *connection)
     .await?;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = if events.len() > most {
-        events.truncate(most);
-        events.last().map(|event| event.id)
-    } else {
-        end_of_slice(pool, watch, before).await?
-    };
+    let has_more = events.len() > most;
+    events.truncate(most);
+    let next = if has_more { events.last().map(|event| event.id) } else { None };
     Ok(Page { events, next })
-}
-
-/// The last of the rows that were looked through, where there may be more.
-async fn end_of_slice(pool: &PgPool, watch: Option<i64>, before: i64) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select id as "id!" from (
-             (select id from herald.event where $1::int8 is null and id < $2 order by id desc offset $3 limit 1)
-             union all
-             (select id from herald.event where watch_id = $1 and id < $2 order by id desc offset $3 limit 1)) e"#,
-        watch,
-        before,
-        SLICE - 1
-    )
-    .fetch_optional(pool)
-    .await
 }
 
 /// Lets the rules see an event once more, but for those that have sent something. `false`: no such event was handled.

@@ -5,7 +5,7 @@ use herald_jobs::event_rule::{Plan, Surroundings, plan};
 use herald_jobs::model::Catalogue;
 use herald_jobs::send::NewMessage;
 use herald_jobs::store;
-use herald_jobs::store::events::Event;
+use herald_jobs::store::events::{Event, Outcome};
 use herald_producers::{Producer, SendError};
 use sqlx::{Connection as _, PgConnection};
 
@@ -142,7 +142,8 @@ async fn finish(
         Handled { sent_by, .. } if sent_by.is_empty() => "unwanted",
         Handled { .. } => "sent",
     };
-    if !store::events::handled(transaction, id, &result, &handled.sent_by, now).await? {
+    let recorded = Outcome { result: &result, failed: handled.failed, sent_by: &handled.sent_by };
+    if !store::events::handled(transaction, id, recorded, now).await? {
         // Another process has handled it after this one gave it up.
         return Ok(());
     }
