@@ -1,7 +1,7 @@
 //! Where templates are written: checked against the models and functions there are, previewed on a record, saved.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -117,12 +117,16 @@ impl Authoring {
         &self.reader
     }
 
-    /// The functions that templates may call.
+    /// Models and functions as they are now, for several templates.
     ///
     /// # Errors
-    /// A function file cannot be used.
-    pub fn functions(&self) -> Result<Functions, AuthoringError> {
-        functions(self.functions_dir.as_deref())
+    /// The database cannot be reached.
+    pub async fn environment(&self) -> Result<Environment, sqlx::Error> {
+        let functions = match &self.functions_dir {
+            Some(dir) => Functions::read(dir).map_err(|error| error.to_string()),
+            None => Ok(Functions::std()),
+        };
+        Ok(Environment { catalogue: self.catalogue().await?, functions, reader: self.reader.clone() })
     }
 
     /// All models, with what may be read of them.
@@ -133,38 +137,53 @@ impl Authoring {
         store::catalogue::read(&self.pool, &self.reader).await
     }
 
-    /// Checks templates that are saved or are to be: the first that cannot be is told.
-    ///
-    /// # Errors
-    /// [`AuthoringError`].
-    pub async fn check(&self, templates: &[MessageTemplate]) -> Result<(), AuthoringError> {
-        let (catalogue, functions) = self.surroundings().await?;
-        for template in templates {
-            let compiled = compile(template, &catalogue, &functions)?;
-            let Some(query) = compiled.query else { continue };
-            // Postgres knows whether the columns of a relation compare.
-            match query.probe(&self.reader).await {
-                Err(error) if is_outage(&error) => return Err(error.into()),
-                Err(error) => {
-                    let refusal =
-                        Refusal::new("model", format!("cannot be read: {}", store::complaint(&error)));
-                    return Err(AuthoringError::Refused { code: template.code.clone(), refusal });
-                }
-                Ok(()) => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Checks templates and saves them, all or none. Answers their versions.
     ///
     /// # Errors
     /// [`AuthoringError`]; nothing was saved then.
     pub async fn save(&self, templates: &[MessageTemplate], actor: &str) -> Result<Vec<i32>, AuthoringError> {
-        self.check(templates).await?;
+        let environment = self.environment().await?;
+        for template in templates {
+            environment.check(template).await?;
+        }
         match store::message_templates::put(&self.pool, templates, actor).await? {
             Put::Saved(versions) => Ok(versions),
             Put::Conflict { code, current } => Err(AuthoringError::Conflict { code, current }),
+        }
+    }
+}
+
+/// What templates are checked against and rendered with.
+pub struct Environment {
+    /// All models, with what may be read of them.
+    pub catalogue: Catalogue,
+    functions: Result<Functions, String>,
+    reader: PgPool,
+}
+
+impl Environment {
+    /// The functions that templates may call.
+    ///
+    /// # Errors
+    /// A function file cannot be used.
+    pub fn functions(&self) -> Result<&Functions, AuthoringError> {
+        self.functions.as_ref().map_err(|problem| AuthoringError::Functions(problem.clone()))
+    }
+
+    /// Checks a template that is saved or is to be.
+    ///
+    /// # Errors
+    /// [`AuthoringError`].
+    pub async fn check(&self, template: &MessageTemplate) -> Result<(), AuthoringError> {
+        let Some(query) = self.compile(template)?.query else { return Ok(()) };
+        // Postgres knows whether the columns of a relation compare.
+        match query.probe(&self.reader).await {
+            Err(error) if is_outage(&error) => Err(error.into()),
+            Err(error) => {
+                let refusal = Refusal::new("model", format!("cannot be read: {}", store::complaint(&error)));
+                Err(AuthoringError::Refused { code: template.code.clone(), refusal })
+            }
+            Ok(()) => Ok(()),
         }
     }
 
@@ -178,8 +197,7 @@ impl Authoring {
         sample: Sample,
         now: DateTime<Utc>,
     ) -> Result<Preview, AuthoringError> {
-        let (catalogue, functions) = self.surroundings().await?;
-        let compiled = compile(template, &catalogue, &functions)?;
+        let compiled = self.compile(template)?;
         let refuse = |refusal: Refusal| AuthoringError::Refused { code: template.code.clone(), refusal };
         let instance = match sample {
             Sample::Instance(instance) => instance,
@@ -215,26 +233,11 @@ impl Authoring {
         })
     }
 
-    async fn surroundings(&self) -> Result<(Catalogue, Functions), AuthoringError> {
+    fn compile(&self, template: &MessageTemplate) -> Result<Compiled, AuthoringError> {
         let functions = self.functions()?;
-        Ok((self.catalogue().await?, functions))
-    }
-}
-
-fn compile(
-    template: &MessageTemplate,
-    catalogue: &Catalogue,
-    functions: &Functions,
-) -> Result<Compiled, AuthoringError> {
-    template
-        .validate()
-        .and_then(|()| Compiled::new(Cow::Borrowed(template), catalogue, functions))
-        .map_err(|refusal| AuthoringError::Refused { code: template.code.clone(), refusal })
-}
-
-fn functions(dir: Option<&Path>) -> Result<Functions, AuthoringError> {
-    match dir {
-        Some(dir) => Functions::read(dir).map_err(|error| AuthoringError::Functions(error.to_string())),
-        None => Ok(Functions::std()),
+        template
+            .validate()
+            .and_then(|()| Compiled::new(Cow::Borrowed(template), &self.catalogue, functions))
+            .map_err(|refusal| AuthoringError::Refused { code: template.code.clone(), refusal })
     }
 }

@@ -1,7 +1,7 @@
 //! What an event rule would have sent for what has happened: the same on the page and on the command line.
 
 use chrono::{DateTime, Utc};
-use herald_jobs::authoring::{Authoring, AuthoringError, Preview, Sample};
+use herald_jobs::authoring::{Authoring, AuthoringError, Environment, Preview, Sample};
 use herald_jobs::event_rule::{EventRule, Plan, Surroundings, plan};
 use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::send::NewMessage;
@@ -58,8 +58,9 @@ pub async fn try_on_last(
     last: i64,
     now: DateTime<Utc>,
 ) -> Result<Vec<Tried>, Error> {
-    let catalogue = authoring.catalogue().await?;
-    let around = Surroundings { pool: producer.pool(), reader: authoring.reader(), catalogue: &catalogue };
+    let environment = authoring.environment().await?;
+    let catalogue = &environment.catalogue;
+    let around = Surroundings { pool: producer.pool(), reader: authoring.reader(), catalogue };
     let (mut tried, mut with_texts) = (Vec::new(), 0);
     for Event { happened, at, .. } in events::last(producer.pool(), Some(rule.watch), last).await? {
         let made = match plan(rule, &happened, &around).await? {
@@ -74,7 +75,7 @@ pub async fn try_on_last(
                     skipped.extend(unusable);
                 }
                 let texts = match messages.first().filter(|_| with_texts < TEXTS) {
-                    Some(message) => Some(texts(producer, authoring, message, now).await?),
+                    Some(message) => Some(texts(producer, &environment, message, now).await?),
                     None => None,
                 };
                 with_texts += 1;
@@ -89,7 +90,7 @@ pub async fn try_on_last(
 /// What the recipient would read.
 async fn texts(
     producer: &Producer,
-    authoring: &Authoring,
+    environment: &Environment,
     message: &NewMessage,
     now: DateTime<Utc>,
 ) -> Result<Result<Preview, String>, Error> {
@@ -113,7 +114,7 @@ async fn texts(
         Some(key) => Sample::Key(key.clone()),
         None => Sample::Instance(message.instance.clone().unwrap_or_default()),
     };
-    match authoring.preview(&template, sample, now).await {
+    match environment.preview(&template, sample, now).await {
         Ok(preview) => Ok(Ok(preview)),
         Err(AuthoringError::Database(error)) => Err(error),
         Err(AuthoringError::Refused { refusal, .. }) => Ok(Err(refusal.to_string())),

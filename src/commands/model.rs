@@ -79,9 +79,9 @@ impl Model {
                 };
                 let model = store::models::register(&wiring.pool, &model, ACTOR).await?;
                 println!("{} reads {}", model.name, model.table);
-                let authoring = wiring.authoring()?;
+                let environment = wiring.authoring()?.environment().await?;
                 for template in store::message_templates::all(&wiring.pool).await? {
-                    if let Err(error) = authoring.check(std::slice::from_ref(&template)).await {
+                    if let Err(error) = environment.check(&template).await {
                         println!("this template cannot be used any more: {error}");
                     }
                 }

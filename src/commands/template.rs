@@ -156,10 +156,10 @@ async fn check(wiring: &Wiring, which: &[String]) -> Result<()> {
         }
         templates
     };
-    let authoring = wiring.authoring()?;
+    let environment = wiring.authoring()?.environment().await?;
     let mut wrong = 0;
     for template in &templates {
-        match authoring.check(std::slice::from_ref(template)).await {
+        match environment.check(template).await {
             Ok(()) => println!("{}  good", template.code),
             Err(error) => {
                 wrong += 1;
@@ -178,7 +178,8 @@ async fn preview(wiring: &Wiring, arguments: &PreviewArgs) -> Result<()> {
         (None, Some(file)) => Sample::Instance(fields(file)?),
         (None, None) => bail!("give --model-key or --fields"),
     };
-    let preview = wiring.authoring()?.preview(&template, sample, wiring.clock.now()).await?;
+    let preview =
+        wiring.authoring()?.environment().await?.preview(&template, sample, wiring.clock.now()).await?;
     show(&preview);
     Ok(())
 }

@@ -29,7 +29,8 @@ async fn c27_the_templates_of_the_demo_make_what_the_snapshots_show() {
     for (code, _) in company::TEMPLATES {
         let template = message_templates::get(&story.pool, code).await.unwrap().unwrap();
         assert_eq!(template.version, 1);
-        let made = authoring.preview(&template, Sample::Key(json!(1)), now).await;
+        let made =
+            authoring.environment().await.unwrap().preview(&template, Sample::Key(json!(1)), now).await;
         compare(code, &shown(&made.unwrap_or_else(|error| panic!("{error}"))));
     }
 }

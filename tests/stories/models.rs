@@ -107,7 +107,13 @@ fn soon() -> Instant {
 
 async fn preview(authoring: &Authoring, template: &MessageTemplate, key: Value) -> Result<Preview, String> {
     let now = "2026-03-04T10:00:00Z".parse().unwrap();
-    authoring.preview(template, Sample::Key(key), now).await.map_err(|error| error.to_string())
+    authoring
+        .environment()
+        .await
+        .unwrap()
+        .preview(template, Sample::Key(key), now)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 async fn text(authoring: &Authoring, model: &str, template: &str, key: Value) -> String {
@@ -349,12 +355,12 @@ async fn a_path_has_an_end_and_a_query_that_cannot_be_is_found_when_it_is_saved(
         let path = format!("{}Id", "parent.".repeat(40_000));
         let text = if syntax == "token" { format!("#{path}#") } else { format!("{{{{{path}}}}}") };
         let deep = MessageTemplate { syntax: syntax.parse().unwrap(), ..over("customer", &text) };
-        let error = authoring.check(&[deep]).await.unwrap_err().to_string();
+        let error = authoring.environment().await.unwrap().check(&deep).await.unwrap_err().to_string();
         assert!(error.contains("more than 16 names") || error.contains("longer than 256 KB"), "{error:.200}");
         let path = format!("{}Id", "parent.".repeat(100));
         let text = if syntax == "token" { format!("#{path}#") } else { format!("{{{{{path}}}}}") };
         let deep = MessageTemplate { syntax: syntax.parse().unwrap(), ..over("customer", &text) };
-        let error = authoring.check(&[deep]).await.unwrap_err().to_string();
+        let error = authoring.environment().await.unwrap().check(&deep).await.unwrap_err().to_string();
         assert!(error.contains("more than 16 names"), "{error:.200}");
     }
     let crossed = Model {
@@ -362,7 +368,14 @@ async fn a_path_has_an_end_and_a_query_that_cannot_be_is_found_when_it_is_saved(
         ..model("purchase_order", "public.purchase_order", &["id"])
     };
     store::models::register(&story.pool, &crossed, "test").await.unwrap();
-    let error = authoring.check(&[over("purchase_order", "#wrong.Id#")]).await.unwrap_err().to_string();
+    let error = authoring
+        .environment()
+        .await
+        .unwrap()
+        .check(&over("purchase_order", "#wrong.Id#"))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("model: cannot be read: operator does not exist"), "{error}");
 }
 

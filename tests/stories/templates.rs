@@ -295,7 +295,7 @@ async fn functions_are_read_again_when_their_files_change() {
     tokio::time::sleep(herald_workers::templates::FRESH).await;
     assert_eq!(made().await, "first 7");
     assert!(
-        matches!(authoring.check(&[due()]).await, Err(AuthoringError::Functions(said)) if said.contains("orders.rhai"))
+        matches!(authoring.environment().await.unwrap().check(&due()).await, Err(AuthoringError::Functions(said)) if said.contains("orders.rhai"))
     );
     std::fs::write(&file, "fn mark(id) { \"second \" + id }").unwrap();
     eventually("the new function to be used", async || made().await == "second 7").await;

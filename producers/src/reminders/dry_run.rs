@@ -1,7 +1,8 @@
 //! What a rule would send at a time, and why it would not send the rest.
 
 use chrono::{DateTime, Utc};
-use herald_jobs::authoring::{Authoring, AuthoringError, Preview, Sample};
+use herald_jobs::authoring::{Authoring, AuthoringError, Environment, Preview, Sample};
+use herald_jobs::message_template::MessageTemplate;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::send::NewContact;
 use herald_jobs::store;
@@ -108,49 +109,49 @@ impl Reminders {
                 misses.push(Miss { record: record.to_vec(), reason: "there is no such record".to_owned() });
             }
         }
+        let (environment, template) = (authoring.environment().await?, &standing.rule.template);
+        let template = store::message_templates::get(self.producer.pool(), template)
+            .await?
+            .ok_or_else(|| format!("there is no template {template}"));
         let mut reminders = Vec::with_capacity(found.len());
         for (position, reminder) in found.into_iter().enumerate() {
-            reminders.push(self.would_send(standing, authoring, reminder, at, position < texts).await?);
+            let template = (position < texts).then_some(template.as_ref().map_err(String::as_str));
+            reminders.push(would_send(&environment, template, reminder, at).await?);
         }
         Ok(DryRun { at, stopped: stopped(standing, at, more)?, reminders, more, misses })
     }
+}
 
-    async fn would_send(
-        &self,
-        standing: &Standing,
-        authoring: &Authoring,
-        reminder: Reminder,
-        at: DateTime<Utc>,
-        with_texts: bool,
-    ) -> Result<WouldSend, ReminderError> {
-        let Reminder { due, message, skipped } = reminder;
-        let (mut texts, mut problem) = (None, message.as_ref().err().cloned());
-        if with_texts && message.is_ok() {
-            let template =
-                store::message_templates::get(self.producer.pool(), &standing.rule.template).await?;
-            match template {
-                None => problem = Some(format!("there is no template {}", standing.rule.template)),
-                Some(template) => match authoring.preview(&template, Sample::Key(key(&due.record)), at).await
-                {
-                    Ok(preview) => texts = Some(preview),
-                    Err(AuthoringError::Database(error)) => return Err(error.into()),
-                    Err(error) => problem = Some(error.to_string()),
-                },
-            }
-        }
-        let message = message.ok();
-        Ok(WouldSend {
-            record: due.record,
-            initial: due.initial,
-            occurrence: due.occurrence,
-            due_at: due.due_at,
-            recipient: message.as_ref().map(|message| message.recipient.clone()),
-            contacts: message.map(|message| message.recipients).unwrap_or_default(),
-            skipped,
-            texts,
-            problem,
-        })
+/// What it comes to, with the texts where there is a template to make them with.
+async fn would_send(
+    environment: &Environment,
+    template: Option<Result<&MessageTemplate, &str>>,
+    reminder: Reminder,
+    at: DateTime<Utc>,
+) -> Result<WouldSend, ReminderError> {
+    let Reminder { due, message, skipped } = reminder;
+    let (mut texts, mut problem) = (None, message.as_ref().err().cloned());
+    match template.filter(|_| message.is_ok()) {
+        None => {}
+        Some(Err(why)) => problem = Some(why.to_owned()),
+        Some(Ok(template)) => match environment.preview(template, Sample::Key(key(&due.record)), at).await {
+            Ok(preview) => texts = Some(preview),
+            Err(AuthoringError::Database(error)) => return Err(error.into()),
+            Err(error) => problem = Some(error.to_string()),
+        },
     }
+    let message = message.ok();
+    Ok(WouldSend {
+        record: due.record,
+        initial: due.initial,
+        occurrence: due.occurrence,
+        due_at: due.due_at,
+        recipient: message.as_ref().map(|message| message.recipient.clone()),
+        contacts: message.map(|message| message.recipients).unwrap_or_default(),
+        skipped,
+        texts,
+        problem,
+    })
 }
 
 /// Why nothing would be sent at all.

@@ -81,5 +81,5 @@ pub(crate) async fn preview(
             return Err(problem::invalid("/model_key".to_owned(), problem));
         }
     };
-    Ok(Json(app.authoring.preview(&template, sample, app.clock.now()).await?))
+    Ok(Json(app.authoring.environment().await?.preview(&template, sample, app.clock.now()).await?))
 }

@@ -123,12 +123,12 @@ struct Shown {
 
 /// The templates over a model; what the host changed may have made some of them useless.
 async fn templates(app: &App, model: &str) -> Result<Vec<(String, Option<String>)>, PageError> {
-    let mut found = Vec::new();
+    let (environment, mut found) = (app.authoring.environment().await?, Vec::new());
     for template in message_templates::all(&app.pool).await? {
         if template.model.as_deref() != Some(model) {
             continue;
         }
-        let problem = match app.authoring.check(std::slice::from_ref(&template)).await {
+        let problem = match environment.check(&template).await {
             Ok(()) => None,
             Err(AuthoringError::Refused { refusal, .. }) => Some(refusal.to_string()),
             Err(AuthoringError::Database(error)) => return Err(error.into()),

@@ -66,7 +66,8 @@ pub(super) async fn beside(one: &MessageTemplate, beside: &Beside<'_>) -> Result
         Ok(read) => (read.unwrap_or_else(|| one.clone()), None),
         Err(refusal) => (one.clone(), Some(refusal)),
     };
-    let catalogue = app.authoring.catalogue().await?;
+    let environment = app.authoring.environment().await?;
+    let catalogue = &environment.catalogue;
     let table = template.model.as_ref().and_then(|name| catalogue.tables.get(name));
     let suggested = match table {
         Some(table) => samples::highest(app.authoring.reader(), table, SUGGESTED).await?,
@@ -82,11 +83,17 @@ pub(super) async fn beside(one: &MessageTemplate, beside: &Beside<'_>) -> Result
             code: if template.code.is_empty() { "NEW".to_owned() } else { template.code.clone() },
             ..template.clone()
         };
-        match app.authoring.check(std::slice::from_ref(&coded)).await {
-            Ok(()) => match of(app, &coded, table, &on, words).await {
-                Ok(shown) => preview = Some(shown),
-                Err(error) => problem = Some(told(error)?),
-            },
+        match environment.check(&coded).await {
+            Ok(()) => {
+                let made = match sample(&coded, table, &on, words) {
+                    Ok(sample) => environment.preview(&coded, sample, app.clock.now()).await,
+                    Err(error) => Err(error),
+                };
+                match made {
+                    Ok(shown) => preview = Some(shown),
+                    Err(error) => problem = Some(told(error)?),
+                }
+            }
             Err(AuthoringError::Refused { refusal, .. }) => refused = Some(refusal),
             Err(error) => problem = Some(told(error)?),
         }
@@ -100,8 +107,8 @@ pub(super) async fn beside(one: &MessageTemplate, beside: &Beside<'_>) -> Result
         problem: problem.or_else(|| refused.as_ref().map(ToString::to_string)),
         suggested: suggested.iter().map(|it| (key(it), it.label.clone().unwrap_or_default())).collect(),
         // Where a file cannot be used, the trial says so.
-        functions: app.authoring.functions().map_or_else(|_| Vec::new(), |it| it.described(template.syntax)),
-        readable: table.map(|table| readable(table, &catalogue, |path| token(template.syntax, path))),
+        functions: environment.functions().map_or_else(|_| Vec::new(), |it| it.described(template.syntax)),
+        readable: table.map(|table| readable(table, catalogue, |path| token(template.syntax, path))),
         code: one.code.clone(),
         versions: versions.map(|it| (it.version, when(login, it.saved_at, now), it.saved_by)).collect(),
     };
@@ -109,26 +116,25 @@ pub(super) async fn beside(one: &MessageTemplate, beside: &Beside<'_>) -> Result
     Ok(Aside { html: shown.render()?, refused: refused.filter(|_| tried), shows_mail: true })
 }
 
-async fn of(
-    app: &App,
+/// What it is previewed on.
+fn sample(
     template: &MessageTemplate,
     table: Option<&Table>,
     on: &str,
     words: &Administration,
-) -> Result<Preview, AuthoringError> {
+) -> Result<Sample, AuthoringError> {
     let refuse = |problem: &str| AuthoringError::Refused {
         code: template.code.clone(),
         refusal: Refusal::new("sample", problem),
     };
-    let sample = match table {
+    match table {
         _ if on.starts_with('{') => {
-            Sample::Instance(serde_json::from_str(on).map_err(|error| refuse(&error.to_string()))?)
+            Ok(Sample::Instance(serde_json::from_str(on).map_err(|error| refuse(&error.to_string()))?))
         }
-        None => return Err(refuse(words.authoring.object_needed)),
-        Some(_) if on.is_empty() => return Err(refuse(words.authoring.no_records)),
-        Some(table) => Sample::Key(key(table, on)),
-    };
-    app.authoring.preview(template, sample, app.clock.now()).await
+        None => Err(refuse(words.authoring.object_needed)),
+        Some(_) if on.is_empty() => Err(refuse(words.authoring.no_records)),
+        Some(table) => Ok(Sample::Key(key(table, on))),
+    }
 }
 
 /// A key as it was typed: for several columns with commas between them.
