@@ -20,7 +20,8 @@
   notices.addEventListener("submit", (event) => {
     event.preventDefault();
     const form = event.target;
-    fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), redirect: "manual" })
+    // Who goes elsewhere at once has dismissed it too.
+    fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), redirect: "manual", keepalive: true })
       .catch(() => null);
     const notice = form.closest(".notice");
     const next = notice.nextElementSibling || notice.previousElementSibling;
