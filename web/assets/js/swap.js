@@ -10,7 +10,8 @@
   history.replaceState(null, "", location.href);
   // A menu without room for all that it holds shows where one is.
   const menu = document.querySelector(".menu");
-  if (menu.scrollHeight > menu.clientHeight) menu.querySelector("[aria-current=page]")?.scrollIntoView({ block: "nearest" });
+  const here = menu.querySelector("[aria-current=page]");
+  if (here) menu.scrollTop = here.offsetTop - menu.clientHeight / 2;
 
   function refuse(words) {
     const place = main.querySelector("[data-not-posted]");
