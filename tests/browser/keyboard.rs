@@ -18,7 +18,7 @@ async fn twenty_views_are_dismissed_with_two_keys_a_question_with_three_and_an_a
     stage.counts_become("0", "0").await;
 
     let question = stage.send("REPLY-YESNO", "Shall we go on?").await;
-    stage.there_are(1, "[data-row]").await;
+    stage.lists_only("Shall we go on?").await;
     for key in ["r", "y", ENTER] {
         stage.press(key).await;
     }
@@ -31,7 +31,7 @@ async fn twenty_views_are_dismissed_with_two_keys_a_question_with_three_and_an_a
         ..message("APPROVE", "An espresso machine")
     };
     let action = stage.send_with(approve).await;
-    stage.there_are(1, "[data-row]").await;
+    stage.lists_only("An espresso machine").await;
     stage.press(ENTER).await;
     assert_eq!(stage.other_window().await, "/po/approve?id=7&level=1");
     assert_eq!(stage.status(action).await, "acted");

@@ -127,6 +127,13 @@ impl Stage {
         eventually(selector, async || self.browser.many(selector).await == many).await;
     }
 
+    /// Waits until the list holds one message, whose text has this in it, and no answer is awaited.
+    pub(crate) async fn lists_only(&self, text: &str) {
+        let script = "const rows = [...document.querySelectorAll('#main:not([aria-busy]) [data-row]')];
+            return rows.length === 1 && rows[0].innerText.includes(arguments[0])";
+        eventually(text, async || self.run(script, vec![text.into()]).await == true).await;
+    }
+
     /// Goes to the other window, and answers where that leads; the first window has the focus again afterwards.
     pub(crate) async fn other_window(&self) -> String {
         eventually("another tab", async || self.client.windows().await.unwrap().len() == 2).await;

@@ -15,7 +15,7 @@ pub(crate) mod world;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what it expects. Only a failing test ever waits that long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where a test's random numbers begin: another place each time, or the one in HERALD_TEST_SEED. Says which.
 pub(crate) fn seed() -> u64 {

@@ -56,7 +56,7 @@ async fn send(world: &World, token: &str, way: usize, key: usize) -> Option<Uuid
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c03f_each_key_makes_one_message_whichever_way_it_came() {
+async fn c03_each_key_makes_one_message_whichever_way_it_came() {
     let world = World::start().await;
     world.user("ann").await;
     let token = world.token("report_task", None).await;

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 /// How long anything may take before the test has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A takeover time that suits tests.
 pub(crate) const TAKEOVER: Duration = Duration::from_millis(1_000);
