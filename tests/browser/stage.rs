@@ -66,6 +66,9 @@ impl Stage {
         let ended = tokio::spawn(async move { serve::run(&wiring, &[Part::Workers, Part::Web], told).await });
         eventually("the inbox to answer", async || answers(&home).await).await;
         let browser = Browser::start().await;
+        if let Ok(latency) = std::env::var("HERALD_TEST_LATENCY") {
+            browser.network(false, latency.parse().unwrap()).await;
+        }
         Self { browser, home, producer, pool, stop, ended, _redis: redis, _database: database }
     }
 

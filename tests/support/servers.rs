@@ -11,7 +11,6 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use herald::private::{Options, Postgres, Redis};
 use nix::errno::Errno;
@@ -38,7 +37,6 @@ while read -r _ <&3; do :; done
 "#;
 
 static SHARED: OnceCell<Shared> = OnceCell::const_new();
-static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// The shared server, which stays as long as this process has the pipe open.
 struct Shared {
@@ -58,7 +56,8 @@ pub(crate) struct Database {
 /// Makes an empty database on the shared Postgres.
 pub(crate) async fn database() -> Database {
     let shared = SHARED.get_or_init(join_or_start).await;
-    let name = format!("t_{}_{}", std::process::id(), DATABASES.fetch_add(1, Ordering::Relaxed));
+    // Not by the process: the ids of those that went come again while their databases may still stand.
+    let name = format!("t_{}", uuid::Uuid::now_v7().simple());
     let admin = format!("{}/postgres", shared.address);
     execute(&admin, format!("create database {name} template template0")).await.unwrap();
     Database { url: format!("{}/{name}", shared.address), name, admin }

@@ -117,9 +117,14 @@ impl Browser {
 
     /// Cuts the network off, or lets it be again.
     pub(crate) async fn offline(&self, offline: bool) {
+        self.network(offline, 0).await;
+    }
+
+    /// Lets each request wait for so many milliseconds, or cuts the network off.
+    pub(crate) async fn network(&self, offline: bool, latency: u32) {
         self.devtools("Network.enable", json!({})).await;
         let conditions =
-            json!({"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
+            json!({"offline": offline, "latency": latency, "downloadThroughput": -1, "uploadThroughput": -1});
         self.devtools("Network.emulateNetworkConditions", conditions).await;
     }
 

@@ -11,7 +11,11 @@
   // A menu without room for all that it holds shows where one is.
   const menu = document.querySelector(".menu");
   const here = menu.querySelector("[aria-current=page]");
-  if (here) menu.scrollTop = here.offsetTop - menu.clientHeight / 2;
+  if (here) {
+    const list = here.closest("ul") ?? menu;
+    menu.scrollTop = here.offsetTop - menu.clientHeight / 2;
+    list.scrollLeft = here.offsetLeft - (list.clientWidth - here.offsetWidth) / 2;
+  }
 
   function refuse(words) {
     const place = main.querySelector("[data-not-posted]");
