@@ -1,8 +1,12 @@
-//! Greedy group commit: what came in while the last commit ran is the next one. There is no waiting window.
+//! Greedy group commit: what came in while others commit is the next group. There is no waiting window.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// Commits under way at once: while one waits for the disk, the next is at work.
+const AT_ONCE: usize = 2;
 
 /// A transaction that settles many items at once.
 pub trait Commit: Send + Sync + 'static {
@@ -29,7 +33,7 @@ pub enum CommitError {
     Outage(String),
 }
 
-/// Hands items to one task that commits them in groups. Clones share the task; it ends when the last is dropped.
+/// Hands items to tasks that commit them in groups. Clones share the tasks, which end when the last is dropped.
 pub struct GroupCommit<C: Commit> {
     queue: mpsc::Sender<Waiting<C>>,
 }
@@ -43,19 +47,24 @@ impl<C: Commit> Clone for GroupCommit<C> {
 }
 
 impl<C: Commit> GroupCommit<C> {
-    /// Starts the task. A group holds at most `limit` items.
+    /// Starts the tasks. A group holds at most `limit` items.
     pub fn spawn(commit: C, limit: usize) -> Self {
-        let (queue, mut waiting) = mpsc::channel::<Waiting<C>>(2 * limit);
-        tokio::spawn(async move {
-            let mut group = Vec::with_capacity(limit);
-            while waiting.recv_many(&mut group, limit).await > 0 {
-                let (items, answers): (Vec<_>, Vec<_>) = group.drain(..).unzip();
-                for (outcome, answer) in settle(&commit, &items).await.into_iter().zip(answers) {
-                    // Whoever asked may have gone; what was committed stays.
-                    let _ = answer.send(outcome);
+        let (queue, waiting) = mpsc::channel::<Waiting<C>>(2 * limit);
+        let shared = Arc::new((commit, Mutex::new(waiting)));
+        for _ in 0..AT_ONCE {
+            let shared = shared.clone();
+            tokio::spawn(async move {
+                let (commit, waiting) = &*shared;
+                let mut group = Vec::with_capacity(limit);
+                while waiting.lock().await.recv_many(&mut group, limit).await > 0 {
+                    let (items, answers): (Vec<_>, Vec<_>) = group.drain(..).unzip();
+                    for (outcome, answer) in settle(commit, &items).await.into_iter().zip(answers) {
+                        // Whoever asked may have gone; what was committed stays.
+                        let _ = answer.send(outcome);
+                    }
                 }
-            }
-        });
+            });
+        }
         Self { queue }
     }
 

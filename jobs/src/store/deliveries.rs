@@ -178,11 +178,12 @@ pub async fn record_and_claim(
                              else coalesce('The address is suppressed: ' || s.why, d.reason) end,
                         case when s.goes then d.pushed_at end, case when not s.goes then $9::timestamptz end
                  from (select found.*, why is null and not is_over as goes
+                       -- Looked up once for all that is set by it.
                        from (select (select reason from herald.suppression where address = lower(d.address)) as why,
                                     (select m.status in ('cancelled', 'withdrawn')
                                             or m.status = 'pending'
                                                and exists (select from herald.cancelling c where c.id = m.batch_id)
-                                     from herald.message m where m.id = d.message_id) as is_over) found) s
+                                     from herald.message m where m.id = d.message_id) as is_over offset 0) found) s
              )
              where id = any($12)
                -- The second: this very claim, whose answer was lost.
