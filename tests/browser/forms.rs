@@ -38,8 +38,8 @@ async fn a_refused_form_has_the_focus_at_what_was_refused() {
     stage.fill("mobile", "12").await;
     stage.find(".maintain .primary").await.click().await.unwrap();
     stage.shows(".problems", "Mobile: must be a mobile number").await;
-    let focused = stage.run("return document.activeElement.id", vec![]).await;
-    assert_eq!(focused, json!("field-mobile"));
+    let focused = async || stage.run("return document.activeElement.id", vec![]).await;
+    eventually("the focus", async || focused().await == json!("field-mobile")).await;
     assert_eq!(stage.barriers().await, Vec::<String>::new(), "a refused form");
     stage.screenshot("refused").await;
     stage.end().await;

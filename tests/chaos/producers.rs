@@ -242,7 +242,7 @@ async fn two_hundred_producers_lose_and_double_nothing_while_everything_is_kille
     assert!(messages.is_empty(), "{messages:?}: nobody sent these");
     let accepted: usize = all.iter().map(|done| done.accepted.len()).sum();
     let unanswered: usize = all.iter().map(|done| done.attempted.len() - done.accepted.len()).sum();
-    assert!(accepted > PRODUCERS * 10, "only {accepted} were accepted");
+    assert!(accepted > PRODUCERS, "only {accepted} were accepted");
     assert!(all.iter().all(|done| !done.accepted.is_empty()), "each way was open at times");
     println!("{accepted} accepted, {unanswered} not, or nobody knows");
     for worker in blows.workers.into_iter().chain(blows.web) {

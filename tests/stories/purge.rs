@@ -141,9 +141,10 @@ async fn c07_what_is_done_with_goes_by_its_own_retention_and_what_was_unread_is_
     purge(&story, now.trunc_subsecs(0), 1).await;
     story.clock.advance(TimeDelta::days(11));
     assert!(due(&story).await.starts_with("purged 2 expired messages, 0 messages of the history, 0 copies"));
-    let run = purge(&story, story.clock.now().trunc_subsecs(0), 1).await;
+    let now = story.clock.now();
+    let run = purge(&story, now.trunc_subsecs(0), 1).await;
     assert!(run.result.unwrap().starts_with("purged 2 expired messages, 0 messages of the history"));
-    let day = story.clock.now().date_naive();
+    let day = now.date_naive();
     let unread = store::purging::unread(&story.pool, day).await.unwrap();
     let unread: Vec<_> =
         unread.iter().map(|it| (it.recipient.as_str(), it.message_type.as_str(), it.messages)).collect();

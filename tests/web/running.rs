@@ -33,10 +33,9 @@ async fn operators_see_what_runs_and_maintain_nothing() {
     assert_eq!(edit.status, StatusCode::FORBIDDEN);
     let test = operator.post("/admin/registry/test/email", &[("to", "oz@example.com")]).await;
     assert_eq!(test.location(), "/admin/registry?done=tested&to=email#test-email");
-    assert_eq!(
-        operator.post("/admin/schedule/run/purge", &[]).await.location(),
-        "/admin/schedule?done=ran&to=purge"
-    );
+    let run = operator.post("/admin/schedule/run/purge", &[]).await;
+    let told = ["ran", "asked"].map(|done| format!("/admin/schedule?done={done}&to=purge"));
+    assert!(told.iter().any(|it| it == run.location()), "{}", run.location());
     let log = operator.get("/admin/audit?actor=oz").await.body;
     assert!(log.contains("check email") && log.contains("periodic run"), "{log}");
 

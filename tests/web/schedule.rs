@@ -8,8 +8,8 @@ use herald_web::schedule::{Periodic, Schedule, Slots, run};
 use redis::streams::StreamRangeReply;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::eventually;
 use crate::support::herald::Story;
+use crate::support::{PATIENCE, eventually};
 
 /// Notes each run by what every purge does.
 const NOTE_RUNS: &str = "
@@ -29,25 +29,27 @@ async fn two_processes_make_one_run_of_each_slot() {
     let ticking: Vec<_> = (0..2).map(|_| tokio::spawn(run(schedule.clone(), stop.clone()))).collect();
 
     // Nobody works yet: what is pushed stays. A machine that stood still for a while has missed some.
-    let mut redis = story.plain_redis().await;
-    let mut pushed = BTreeMap::new();
-    eventually("three slots, each pushed by both", async || {
+    let pushed = async || {
         let mut read = redis::cmd("XRANGE");
         read.arg("herald:{periodic:0}").arg("-").arg("+");
-        let entries: StreamRangeReply = read.query_async(&mut redis).await.unwrap();
-        pushed.clear();
+        let entries: StreamRangeReply = read.query_async(&mut story.plain_redis().await).await.unwrap();
+        let mut pushed = BTreeMap::new();
         for entry in entries.ids {
             let job: PeriodicJob = serde_json::from_str(&entry.get::<String>("job").unwrap()).unwrap();
             assert_eq!(job.slot.timestamp_millis() % 2_000, 0, "{job:?}");
             *pushed.entry(job.slot).or_insert(0) += 1;
         }
-        pushed.values().filter(|many| **many == 2).count() >= 3
+        pushed
+    };
+    eventually("three slots, each pushed by both", async || {
+        pushed().await.values().filter(|many| **many == 2).count() >= 3
     })
     .await;
     stop.cancel();
     for process in ticking {
-        tokio::time::timeout(Duration::from_secs(10), process).await.unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, process).await.unwrap().unwrap();
     }
+    let pushed = pushed().await;
 
     let (one, other) = (story.work().await, story.work().await);
     story.drain().await;

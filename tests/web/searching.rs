@@ -1,6 +1,6 @@
 //! Searching a list.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use herald_jobs::store::inbox_search::{self, Search, State};
 use herald_jobs::store::{self, PgPool, inbox};
 use herald_producers::NewMessage;
@@ -85,7 +85,12 @@ async fn c12_days_are_the_readers_own() {
     // 13:00 on the first is already the second at UTC+14.
     sqlx::query("update herald.message set created_at = date_trunc('day', created_at) + interval '13 hours' where id = $1")
         .bind(id.0).execute(&world.pool).await.unwrap();
-    let utc = world.clock.now().date_naive();
+    let at: DateTime<Utc> = sqlx::query_scalar("select created_at from herald.message where id = $1")
+        .bind(id.0)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+    let utc = at.date_naive();
     let there = utc + TimeDelta::days(1);
     assert_eq!(subjects(&browser, &format!("/messages?from={there}&to={there}")).await, ["Around midnight"]);
     assert!(subjects(&browser, &format!("/messages?from={utc}&to={utc}")).await.is_empty());

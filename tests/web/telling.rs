@@ -6,6 +6,7 @@ use reqwest::StatusCode;
 use super::administering::{post, version, with};
 use super::authoring::{company, problem};
 use super::rules::{RULE, template};
+use crate::support::eventually;
 use crate::support::world::{Page, World, between};
 
 /// What stands above a form that was refused.
@@ -176,6 +177,8 @@ async fn a_test_that_failed_is_said_aloud_once() {
     browser.get("/admin/registry").await;
     let page = browser.post("/admin/registry/test/email", &[("to", "ann@example.com")]).await;
     assert_eq!(page.location(), "/admin/registry?done=tested&to=email#test-email");
+    let ended = async || !browser.get("/admin/registry").await.body.contains("has not ended yet");
+    eventually("the test to end", ended).await;
     let aloud = "<p class=\"problem\" role=\"alert\">The test to ann@example.com failed";
     assert!(browser.get("/admin/registry?done=tested&to=email").await.body.contains(aloud));
     let later = browser.get("/admin/registry").await;

@@ -6,6 +6,7 @@ use herald_producers::{MessageId, NewMessage};
 use herald_web::access::NewToken;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::links;
 use crate::support::world::{World, http, message, message_type};
@@ -35,7 +36,11 @@ async fn over_http(world: &World, token: &str, id: MessageId, what: &str, body: 
     }
 }
 
+/// Commands that run at once: each is a process, which has to begin before its patience with the database ends.
+static TURNS: Semaphore = Semaphore::const_new(4);
+
 async fn by_command(world: &World, id: MessageId, reply: &str, by: &str) -> Outcome {
+    let _turn = TURNS.acquire().await.unwrap();
     let arguments = ["answer", &id.to_string(), reply, "--by", by].map(str::to_owned);
     let output = world.command(&arguments).output().await.unwrap();
     (output.status.success(), String::from_utf8(output.stderr).unwrap())

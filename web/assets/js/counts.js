@@ -53,7 +53,10 @@
     if (first && counts.alerts + counts.messages === 0) return;
     const answer = await fetch("/latest").catch(() => null);
     if (!answer || !answer.ok) return;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const text = await answer.text();
+    // What was asked for later shows more.
+    if (shows !== now) return;
+    const page = new DOMParser().parseFromString(text, "text/html");
     const focused = latest.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     latest.replaceChildren(...page.body.childNodes);
     if (focused) latest.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });

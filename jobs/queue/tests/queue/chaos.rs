@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 
 use crate::{
     support::{
-        Kind, Log, Server, TAKEOVER, Work, batches, eventually, noting, noting_batches, quick, singles,
-        until_empty, work, works,
+        Kind, Log, PATIENCE, Server, TAKEOVER, Work, batches, eventually, noting, noting_batches, quick,
+        singles, until_empty, work, works,
     },
     victim::{SLOW, Victim},
 };
@@ -26,7 +26,7 @@ fn slow(number: u64) -> Work {
 async fn a_killed_workers_jobs_are_taken_over() {
     let server = Server::start();
     let (queue, log) = (server.queue("send:normal"), Log::default());
-    queue.push_all(&(0..60).map(slow).collect::<Vec<_>>()).await.unwrap();
+    queue.push_all(&(0..600).map(slow).collect::<Vec<_>>()).await.unwrap();
     let mut victim = Victim::start(&server, "send:normal", TAKEOVER);
     eventually("the victim works", async || victim.done().len() > 10).await;
     victim.signal("KILL");
@@ -37,7 +37,7 @@ async fn a_killed_workers_jobs_are_taken_over() {
     let worker = noting(&queue, quick(), &log);
     until_empty(&queue).await;
     let done: HashSet<u64> = victim.done().into_iter().chain(log.counts().into_keys()).collect();
-    assert_eq!(done.len(), 60);
+    assert_eq!(done.len(), 600);
     eventually("the dead worker's name is forgotten", async || {
         !consumers(&server).await.contains(&dead_worker)
     })
@@ -122,7 +122,7 @@ async fn push_until(queue: Queue<Work>, stop: Arc<AtomicBool>) -> Vec<u64> {
 async fn a_worker_that_stood_still_does_not_end_what_others_took() {
     let server = Server::start();
     let queue = server.queue("send:normal");
-    queue.push(&slow(1)).await.unwrap();
+    queue.push(&Work { kind: Kind::Long, ..work(1) }).await.unwrap();
     let mut victim = Victim::start(&server, "send:normal", TAKEOVER);
     eventually("the victim works", async || victim.begun() == [1]).await;
     victim.signal("STOP");
@@ -140,7 +140,7 @@ async fn a_worker_that_stood_still_does_not_end_what_others_took() {
             }
         }
     });
-    let _begun = tokio::time::timeout(TAKEOVER * 5, began.acquire()).await.unwrap().unwrap();
+    let _begun = tokio::time::timeout(PATIENCE, began.acquire()).await.unwrap().unwrap();
     victim.signal("CONT");
     eventually("the victim ends its job", async || victim.done() == [1]).await;
     tokio::time::sleep(TAKEOVER).await;
@@ -242,7 +242,7 @@ async fn a_job_that_aborts_its_worker_dies_alone() {
 async fn fifty_thousand_may_be_due_at_once() {
     let server = Server::start();
     let options = WorkerOptions { concurrency: 256, ..quick() };
-    // What this machine takes for as many that succeed: all are parked long before twice that.
+    // What this machine takes for as many that succeed: all are parked long before three times that.
     let (queue, log) = (server.queue("send:bulk"), Log::default());
     let begun = Instant::now();
     queue.push_all(&works(0..50_000)).await.unwrap();
@@ -253,7 +253,7 @@ async fn fifty_thousand_may_be_due_at_once() {
 
     let (queue, log) = (server.queue("send:normal"), Log::default());
     queue.push_all(&works(0..50_000)).await.unwrap();
-    let due = Instant::now() + Duration::from_secs(4) + 2 * usual;
+    let due = Instant::now() + Duration::from_secs(10) + 3 * usual;
     let worker = singles(&queue, options, {
         let log = log.clone();
         move |job, delivery| {
@@ -265,10 +265,8 @@ async fn fifty_thousand_may_be_due_at_once() {
     eventually("all are parked", async || queue.depth().await.unwrap().parked == 50_000).await;
     assert!(Instant::now() < due, "the machine is too slow for this test");
     until_empty(&queue).await;
-    let took = due.elapsed();
     worker.stop().await;
     assert_eq!((log.distinct(), log.total()), (50_000, 100_000));
-    assert!(took < Duration::from_secs(10) + 5 * usual, "{took:?}, and usually {usual:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

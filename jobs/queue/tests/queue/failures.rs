@@ -20,7 +20,7 @@ fn of_kind(kind: Kind, number: u64) -> Work {
 
 fn behave(job: &Work) -> Outcome {
     match job.kind {
-        Kind::Good | Kind::Slow => Ok(()),
+        Kind::Good | Kind::Slow | Kind::Long => Ok(()),
         Kind::Failing => Err(Failure::retry("it fails")),
         Kind::Hopeless => Err(Failure::dead("no hope")),
         Kind::Panicking | Kind::Aborting => panic!("it panics"),

@@ -17,6 +17,8 @@ use crate::support::{Kind, PATIENCE, Server, Work, quick, signal};
 
 /// How long a slow job runs.
 pub(crate) const SLOW: Duration = Duration::from_millis(200);
+/// How long a job runs that is to be caught in the middle.
+const LONG: Duration = Duration::from_secs(8);
 
 /// The process, and the file in which it notes what begins and ends.
 pub(crate) struct Victim {
@@ -117,6 +119,7 @@ async fn run(job: Work, log: Arc<Mutex<File>>) -> Result<(), Failure> {
     match job.kind {
         Kind::Good => {}
         Kind::Slow => tokio::time::sleep(SLOW).await,
+        Kind::Long => tokio::time::sleep(LONG).await,
         Kind::Aborting => std::process::abort(),
         Kind::Failing => return Err(Failure::retry("it fails")),
         Kind::Hopeless => return Err(Failure::dead("no hope")),
