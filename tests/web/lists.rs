@@ -134,3 +134,30 @@ async fn another_users_messages_do_not_exist() {
         ("pending".into(), "pending".into())
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_knows_of_nothing_that_it_does_not_show_while_messages_arrive() {
+    const MANY: usize = 40;
+    let world = World::start().await;
+    let browser = world.logged_in("ann").await;
+    let sending = async {
+        for number in 0..MANY {
+            world.send("ann", "VIEW-NORMAL", &format!("Number {number}")).await;
+        }
+    };
+    let reading = async {
+        loop {
+            let page = browser.get("/messages").await.body;
+            let rows: Vec<&str> =
+                page.split("id=\"subject-").skip(1).filter_map(|row| Some(row.split_once('"')?.0)).collect();
+            let shown: usize = between(&page, "data-shown=\"", "\"").unwrap().parse().unwrap();
+            let newest = between(&page, "data-newest=\"", "\"").unwrap();
+            assert!(shown <= rows.len(), "{shown} of {}", rows.len());
+            assert!(shown == 0 || rows.contains(&newest), "{newest} of {rows:?}");
+            if rows.len() == MANY {
+                return;
+            }
+        }
+    };
+    tokio::join!(sending, reading);
+}

@@ -48,7 +48,8 @@ struct List {
     before: Option<Uuid>,
     /// Where the next page begins.
     next: Option<Uuid>,
-    /// The newest that there was, so that the page knows what is newer.
+    /// How many of those that wait the page knows of, and the newest of them: what is more or newer, it says or shows.
+    shown: i64,
     newest: String,
 }
 
@@ -196,16 +197,21 @@ async fn page(
     let (before, bad_days) = (asked.position()?, asked.bad_days());
     let search = asked.search(alerts, login.zone)?;
     let is_bad = bad_days.contains(&true);
+    // Before the list is read: what comes in between stands in it, or is more than the page knows of.
+    let shell = shell(app, login, jar, if alerts { Place::Alerts } else { Place::Messages }).await?;
+    let newest = store::inbox::newest(&app.pool, login.user.id, alerts).await?.unwrap_or(Uuid::nil());
     let found = if is_bad {
         Found::default()
     } else {
         inbox_search::find(&app.pool, login.user.id, &search, before, PAGE).await?
     };
-    let newest = store::inbox::newest(&app.pool, login.user.id, alerts).await?;
+    let between = found.rows.iter().map(|(message, _)| message.id).filter(|id| *id > newest);
+    let newest = between.clone().max().unwrap_or(newest);
+    let between = i64::try_from(between.count()).unwrap_or(0);
     let types = store::message_types::list(&app.pool, "", SUGGESTED).await?;
     let rows = rows(app, login, found.rows, &posted).await?;
-    let shell = shell(app, login, jar, if alerts { Place::Alerts } else { Place::Messages }).await?;
     let list = List {
+        shown: between + if alerts { shell.counts.alerts } else { shell.counts.messages },
         shell,
         alerts,
         asked,
@@ -215,7 +221,7 @@ async fn page(
         answered: posted.answered,
         before,
         next: found.next,
-        newest: newest.map(|id| id.to_string()).unwrap_or_default(),
+        newest: newest.to_string(),
     };
     let status = if is_bad { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     Ok((status, Html(list.render()?)))

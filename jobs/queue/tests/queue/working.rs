@@ -64,21 +64,14 @@ async fn two_workers_share_the_work() {
             }
         })
     });
-    let mut list = redis::cmd("XINFO");
-    list.arg("CONSUMERS").arg("herald:{send:normal:0}").arg("workers");
-    eventually("both to be there", async || {
-        let there = list.query_async::<Vec<redis::Value>>(&mut server.plain().await).await;
-        there.is_ok_and(|there| there.len() == 2)
-    })
-    .await;
-    queue.push_all(&works(0..600)).await.unwrap();
+    queue.push_all(&works(0..2_400)).await.unwrap();
     until_empty(&queue).await;
     for worker in workers {
         worker.stop().await;
     }
     let [one, other] = logs.map(|log| log.total());
-    assert_eq!(one + other, 600);
-    assert!(one > 150 && other > 150, "{one} and {other}");
+    assert_eq!(one + other, 2_400);
+    assert!(one > 300 && other > 300, "{one} and {other}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
