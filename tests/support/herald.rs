@@ -14,8 +14,9 @@ use herald_jobs::id::MessageId;
 use herald_jobs::message_type::MessageType;
 use herald_jobs::queues::Queues;
 use herald_jobs::store;
-use herald_jobs::store::deliveries::{Attempt, Delivery};
+use herald_jobs::store::deliveries::Delivery;
 use herald_jobs::store::inbox::InboxMessage;
+use herald_jobs::store::ledger::Attempt;
 use herald_jobs::store::users::NewUser;
 use herald_producers::{NewMessage, Producer};
 use herald_queue::{Depth, Job, Queue};
@@ -258,7 +259,7 @@ impl Herald {
 
     /// The attempts at one copy.
     pub(crate) async fn attempts(&self, copy: &Delivery) -> Vec<Attempt> {
-        store::deliveries::attempts(&self.pool, herald_jobs::id::DeliveryId(copy.id)).await.unwrap()
+        store::ledger::attempts(&self.pool, &[copy.id]).await.unwrap()
     }
 
     /// The number that a query answers.

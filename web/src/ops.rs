@@ -100,7 +100,7 @@ async fn of_postgres(app: &App) -> Result<(), store::Error> {
     let (paused, failed) = store::reminders::troubled(&app.pool).await?;
     gauge!("herald_reminder_rules_paused").set(number(paused));
     gauge!("herald_reminder_rules_failed").set(number(failed));
-    let standing = store::deliveries::by_state(&app.pool).await?;
+    let standing = store::ledger::by_state(&app.pool).await?;
     for channel in ["email", "sms"] {
         for state in ["pending", "sending", "failed", "unknown", "suppressed"] {
             let many = standing.iter().find(|(of, is, _)| of == channel && is == state).map_or(0, |it| it.2);

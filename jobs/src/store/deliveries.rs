@@ -5,7 +5,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::address::{Channel, Contact, EmailMode};
-use crate::deliver::{AttemptOutcome, DeliveryState, Verdict};
+use crate::deliver::{DeliveryState, Verdict};
 use crate::id::{DeliveryId, MessageId};
 use crate::message_type::{Lane, OnUnknown, RequiredAction};
 
@@ -405,45 +405,4 @@ pub async fn of_message(
     )
     .fetch_all(executor)
     .await
-}
-
-/// One attempt as the ledger has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// From 1.
-    pub number: i32,
-    /// How it ended.
-    pub outcome: AttemptOutcome,
-    /// The SMTP reply code.
-    pub code: Option<i32>,
-    /// The server's own words.
-    pub reply: String,
-}
-
-/// All attempts at one copy.
-///
-/// # Errors
-/// The database cannot be reached.
-pub async fn attempts(executor: impl PgExecutor<'_>, id: DeliveryId) -> Result<Vec<Attempt>, sqlx::Error> {
-    sqlx::query_as!(
-        Attempt,
-        "select number, outcome, code, reply from herald.delivery_attempt where delivery_id = $1 order by number",
-        id.0
-    )
-    .fetch_all(executor)
-    .await
-}
-
-/// How many copies stand in each state.
-///
-/// # Errors
-/// The database cannot be reached.
-pub async fn by_state(executor: impl PgExecutor<'_>) -> Result<Vec<(String, String, i64)>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"select channel, state, count(*) as "count!" from herald.delivery
-           where state not in ('sent', 'delivered', 'cancelled') group by channel, state"#
-    )
-    .fetch_all(executor)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.channel, row.state, row.count)).collect())
 }

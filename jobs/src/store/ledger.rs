@@ -149,7 +149,7 @@ pub async fn find(executor: impl PgExecutor<'_>, id: DeliveryId) -> Result<Optio
 
 /// One attempt at a copy, with its times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimedAttempt {
+pub struct Attempt {
     /// The copy.
     pub delivery_id: Uuid,
     /// From 1.
@@ -170,9 +170,9 @@ pub struct TimedAttempt {
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn attempts(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<TimedAttempt>, sqlx::Error> {
+pub async fn attempts(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Attempt>, sqlx::Error> {
     sqlx::query_as!(
-        TimedAttempt,
+        Attempt,
         "select delivery_id, number, started_at, finished_at, outcome, code, reply
          from herald.delivery_attempt where delivery_id = any($1) order by delivery_id, number",
         ids
@@ -224,4 +224,18 @@ pub async fn cancel(
     .execute(executor)
     .await?;
     Ok(cancelled.rows_affected() == 1)
+}
+
+/// How many copies stand in each state.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn by_state(executor: impl PgExecutor<'_>) -> Result<Vec<(String, String, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select channel, state, count(*) as "count!" from herald.delivery
+           where state not in ('sent', 'delivered', 'cancelled') group by channel, state"#
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.channel, row.state, row.count)).collect())
 }

@@ -13,7 +13,7 @@ use herald_jobs::address::Channel;
 use herald_jobs::deliver::DeliveryState;
 use herald_jobs::id::DeliveryId;
 use herald_jobs::store::change::ChangeError;
-use herald_jobs::store::ledger::{self, Copy, Filter, TimedAttempt};
+use herald_jobs::store::ledger::{self, Copy, Filter};
 use herald_jobs::store::operating;
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
@@ -226,7 +226,7 @@ async fn page(
 ) -> Result<Response, PageError> {
     let found = ledger::page(&app.pool, &asked.filter()?, asked.before.map(DeliveryId), PAGE).await?;
     let ids: Vec<Uuid> = found.copies.iter().map(|copy| copy.id).collect();
-    let mut attempts: HashMap<Uuid, Vec<TimedAttempt>> = HashMap::new();
+    let mut attempts: HashMap<Uuid, Vec<ledger::Attempt>> = HashMap::new();
     for attempt in ledger::attempts(&app.pool, &ids).await? {
         attempts.entry(attempt.delivery_id).or_default().push(attempt);
     }
@@ -242,9 +242,9 @@ async fn page(
     Ok((status, Html(page.render()?)).into_response())
 }
 
-fn row(app: &App, login: &Login, copy: Copy, attempts: Vec<TimedAttempt>) -> Row {
+fn row(app: &App, login: &Login, copy: Copy, attempts: Vec<ledger::Attempt>) -> Row {
     let (now, words) = (app.clock.now(), login.words.operations.running);
-    let attempt = |attempt: TimedAttempt| Attempt {
+    let attempt = |attempt: ledger::Attempt| Attempt {
         number: attempt.number,
         at: when(login, attempt.started_at, now),
         said: said(&attempt, words, login.words.operations.duration),
@@ -263,7 +263,7 @@ fn row(app: &App, login: &Login, copy: Copy, attempts: Vec<TimedAttempt>) -> Row
     }
 }
 
-fn said(attempt: &TimedAttempt, words: &Running, duration: fn(i64) -> String) -> String {
+fn said(attempt: &ledger::Attempt, words: &Running, duration: fn(i64) -> String) -> String {
     let took = duration((attempt.finished_at - attempt.started_at).num_milliseconds());
     (words.ended)((words.outcome)(attempt.outcome), &took, attempt.code)
 }
