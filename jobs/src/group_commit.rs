@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-/// Commits under way at once: while one waits for the disk, the next is at work.
-const AT_ONCE: usize = 2;
-
 /// A transaction that settles many items at once.
 pub trait Commit: Send + Sync + 'static {
     /// What is handed in.
@@ -47,11 +44,12 @@ impl<C: Commit> Clone for GroupCommit<C> {
 }
 
 impl<C: Commit> GroupCommit<C> {
-    /// Starts the tasks. A group holds at most `limit` items.
-    pub fn spawn(commit: C, limit: usize) -> Self {
+    /// Starts the tasks. A group holds at most `limit` items, and `at_once` of them are under way at most: the more, the less
+    /// they wait for the disk, and the smaller they are.
+    pub fn spawn(commit: C, limit: usize, at_once: usize) -> Self {
         let (queue, waiting) = mpsc::channel::<Waiting<C>>(2 * limit);
         let shared = Arc::new((commit, Mutex::new(waiting)));
-        for _ in 0..AT_ONCE {
+        for _ in 0..at_once {
             let shared = shared.clone();
             tokio::spawn(async move {
                 let (commit, waiting) = &*shared;

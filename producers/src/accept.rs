@@ -13,6 +13,8 @@ use crate::SendError;
 
 /// Most sends in one accepting commit.
 pub(crate) const GROUP: usize = 500;
+/// Accepting commits under way at once: while one waits for the disk, the other is at work.
+pub(crate) const COMMITS: usize = 2;
 /// How long the database may be away before an accept is refused.
 const PATIENCE: Duration = Duration::from_secs(5);
 

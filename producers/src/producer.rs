@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::SendError;
-use crate::accept::{Accept, GROUP, accept_with, refuse_stranger};
+use crate::accept::{Accept, COMMITS, GROUP, accept_with, refuse_stranger};
 use crate::directory::Directory;
 use crate::numbers::{self, Region};
 use crate::push::Pusher;
@@ -94,7 +94,7 @@ impl Producer {
         let pusher = |lane| Pusher::spawn(queues.send.lane(lane).retyped(), options.max_depth);
         let pushers = [pusher(Lane::Alert), pusher(Lane::Normal), pusher(Lane::Bulk)];
         let directory = Directory::new(pool.clone());
-        let accepting = GroupCommit::spawn(Accept::new(pool.clone()), GROUP);
+        let accepting = GroupCommit::spawn(Accept::new(pool.clone()), GROUP, COMMITS);
         let follow = directory.clone();
         let Options { attachments, region, .. } = options;
         let with_files = Semaphore::new(WITH_FILES);

@@ -139,3 +139,44 @@ async fn a_worker_killed_before_the_answer_leaves_a_doubt_and_one_retry() {
     assert_eq!(message_ids(&catcher).len(), 2);
     worker.stop().await;
 }
+
+/// How many copies of this type of message are in this state.
+async fn copies_in(story: &Story, message_type: &str, state: DeliveryState) -> i64 {
+    let count = "select count(*) from herald.delivery d join herald.message m on m.id = d.message_id
+                 where m.message_type = $1 and d.state = $2";
+    let count = sqlx::query_scalar(count).bind(message_type).bind(state.as_str());
+    count.fetch_one(&story.pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_worker_killed_leaves_only_those_held_copies_in_doubt_that_were_on_the_wire() {
+    const SESSIONS: i64 = 8;
+    const COPIES: i64 = 20;
+    let story = with_email_types().await;
+    let (worker, catcher) = (Worker::start(&story), story.mail_catcher().await);
+    let long = Deed::Delay(Duration::from_secs(600));
+    catcher.set_behaviour(Behaviour::default().and(Phase::Dot, long, When::Always));
+    for (message_type, claimed) in [("MAIL-ONCE", SESSIONS), ("MAIL", COPIES)] {
+        for _ in 0..COPIES {
+            story.producer.send(message("ann", message_type, "x")).await.unwrap();
+        }
+        eventually("what may be claimed to be claimed", async || {
+            copies_in(&story, message_type, DeliveryState::Sending).await == claimed
+        })
+        .await;
+    }
+    eventually("all sessions to be taken", async || message_ids(&catcher).len() == 8).await;
+    worker.kill().await;
+    assert_eq!(copies_in(&story, "MAIL-ONCE", DeliveryState::Sending).await, SESSIONS);
+
+    catcher.set_behaviour(Behaviour::default());
+    story.execute("update herald.delivery set lease_until = now() - interval '1 s'").await;
+    let worker = Worker::start(&story);
+    eventually("the others to be sent", async || {
+        copies_in(&story, "MAIL", DeliveryState::Sent).await == COPIES
+            && copies_in(&story, "MAIL-ONCE", DeliveryState::Sent).await == COPIES - SESSIONS
+    })
+    .await;
+    assert_eq!(copies_in(&story, "MAIL-ONCE", DeliveryState::Unknown).await, SESSIONS);
+    worker.stop().await;
+}

@@ -10,7 +10,7 @@ use herald_jobs::id::{DeliveryId, MessageId};
 use herald_jobs::message_type::{ExternalDelivery, Lane, OnUnknown, RequiredAction};
 use herald_jobs::retention::{Kept, Retention};
 use herald_jobs::store;
-use herald_jobs::store::deliveries::Lease;
+use herald_jobs::store::deliveries::{Claim, Lease};
 use herald_jobs::store::inbox::{Change, Changes};
 use herald_jobs::store::inbox_search::{self, Search};
 use herald_jobs::store::outbox::{Accepted, Accepting};
@@ -214,8 +214,8 @@ async fn a_claim_of_a_cancelled_batchs_copy_gets_nothing() {
     assert!(!store::ledger::retry(&story.pool, DeliveryId(copy.id), story.clock.now()).await.unwrap());
     let (from, until) = (story.clock.now(), story.clock.now() + chrono::TimeDelta::minutes(1));
     let lease = Lease { token: Uuid::from_u128(1), from, until };
-    let claimed =
-        store::deliveries::record_and_claim(&story.pool, &[], &[DeliveryId(copy.id)], lease).await.unwrap();
+    let claim = Claim { id: DeliveryId(copy.id), at_hand: true };
+    let claimed = store::deliveries::record_and_claim(&story.pool, &[], &[claim], lease).await.unwrap();
     assert!(claimed.is_empty());
     assert_eq!(story.copies(ids(&batch)[0]).await[0].state, DeliveryState::Cancelled);
 }

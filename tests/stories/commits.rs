@@ -70,7 +70,7 @@ async fn groups_that_deadlock_are_repeated_and_nothing_is_counted_twice() {
     let deadlocks = Arc::new(AtomicU32::new(0));
     let spawn = |downwards| {
         let count = Count { pool: story.pool.clone(), downwards, deadlocks: deadlocks.clone() };
-        GroupCommit::spawn(count, 50)
+        GroupCommit::spawn(count, 50, 2)
     };
     let (up, down) = (spawn(false), spawn(true));
     let mut expected: HashMap<i64, i64> = HashMap::new();
@@ -113,7 +113,7 @@ impl Commit for Keep {
 async fn what_the_database_refuses_fails_alone() {
     let story = Story::begin().await;
     story.execute("create table kept (text text primary key check (text <> 'bad'))").await;
-    let group = GroupCommit::spawn(Keep { pool: story.pool.clone() }, 500);
+    let group = GroupCommit::spawn(Keep { pool: story.pool.clone() }, 500, 2);
     let texts: Vec<String> = (0..1_000)
         .map(|n| match n % 250 {
             7 => format!("{n} with \0 in it"),

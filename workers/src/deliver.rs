@@ -12,7 +12,7 @@ use herald_jobs::deliver::{self, AttemptOutcome, DeliverJob, LEASE_SECONDS};
 use herald_jobs::group_commit::GroupCommit;
 use herald_jobs::id::DeliveryId;
 use herald_jobs::message_type::{Lane, OnUnknown};
-use herald_jobs::store::deliveries::{self, Claimed};
+use herald_jobs::store::deliveries::{self, Claim, Claimed};
 use herald_queue::Failure;
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,13 +23,13 @@ use crate::ledger::{self, Entry, Ledger};
 use crate::links;
 use crate::mail;
 use crate::outcome::{failure, outage};
-use crate::sessions::Sessions;
+use crate::sessions::{Lent, Sessions};
 use crate::settings::{MailSettings, Registry};
-use crate::smtp::{Fault, FaultKind, Verdict};
+use crate::smtp::{Fault, FaultKind, Server, Verdict};
 use crate::window::Window;
 
 /// Copies claimed ahead for each session: one commit claims them together.
-const AHEAD: usize = 4;
+const AHEAD: usize = 8;
 
 /// What the e-mail handler of one lane needs.
 #[derive(Clone)]
@@ -88,26 +88,57 @@ pub async fn email(job: DeliverJob, context: Data<DeliverContext>) -> Result<(),
         .map_err(|missing| Failure::outage(format!("not configured: {missing}")))?;
     // Before the claim: a server that cannot be used costs the copy nothing.
     context.sessions.ready(&settings.server).await.map_err(|fault| Failure::outage(fault.sentence))?;
-    // The semaphore is never closed.
-    let ahead = context.ahead.clone().acquire_owned().await.ok();
-    let started = Instant::now();
-    let Some(copy) = context.ledger.submit(Entry::Claim(job.id)).await.map_err(failure)? else {
+    let Some((copy, held)) = claim(job.id, &settings.server, &context).await? else {
         tracing::info!(delivery.id = %job.id, "The copy was sent before, or is not due");
         return Ok(());
     };
-    let started_at = context.clock.now() - TimeDelta::from_std(started.elapsed()).unwrap_or_default();
+    let started_at = context.clock.now() - TimeDelta::from_std(held.since.elapsed()).unwrap_or_default();
     let verdict = tokio::select! {
-        verdict = attempt(&copy, settings, (started, ahead), &context) => verdict,
+        verdict = attempt(&copy, settings, held, &context) => verdict,
         never = keep_lease(&copy, &context) => never,
     };
     record(&copy, verdict, started_at, &context).await
+}
+
+/// What a claimed copy holds until it is sent.
+struct Held {
+    since: Instant,
+    ahead: Option<OwnedSemaphorePermit>,
+    lent: Option<Lent>,
+}
+
+/// Claims the copy ahead of a session, or with one at hand where its message's type asks for that. `None`: there is nothing to send.
+async fn claim(
+    id: DeliveryId,
+    server: &Server,
+    context: &DeliverContext,
+) -> Result<Option<(Claimed, Held)>, Failure> {
+    // The semaphore is never closed.
+    let ahead = context.ahead.clone().acquire_owned().await.ok();
+    let since = Instant::now();
+    let entry = Entry::Claim(Claim { id, at_hand: false });
+    if let Some(copy) = context.ledger.submit(entry).await.map_err(failure)? {
+        return Ok(Some((copy, Held { since, ahead, lent: None })));
+    }
+    drop(ahead);
+    let lent = context.sessions.get(server).await.map_err(|fault| Failure::outage(fault.sentence))?;
+    let since = Instant::now();
+    let entry = Entry::Claim(Claim { id, at_hand: true });
+    match context.ledger.submit(entry).await {
+        Ok(Some(copy)) => Ok(Some((copy, Held { since, ahead: None, lent: Some(lent) }))),
+        other => {
+            context.sessions.put(server, lent);
+            other.map_err(failure)?;
+            Ok(None)
+        }
+    }
 }
 
 /// One attempt, or two where a reused session turns out to be closed before anything was said.
 async fn attempt(
     copy: &Claimed,
     settings: &MailSettings,
-    (claimed, mut ahead): (Instant, Option<OwnedSemaphorePermit>),
+    mut held: Held,
     context: &DeliverContext,
 ) -> Verdict {
     let domain = context.domain.as_deref().unwrap_or(settings.from.domain());
@@ -128,12 +159,15 @@ async fn attempt(
         Err(error) => return Verdict::Fault(Fault::new(FaultKind::Settings, error.to_string())),
     };
     loop {
-        let mut lent = match context.sessions.get(&settings.server).await {
-            Ok(lent) => lent,
-            Err(fault) => return Verdict::Fault(fault),
+        let mut lent = match held.lent.take() {
+            Some(lent) => lent,
+            None => match context.sessions.get(&settings.server).await {
+                Ok(lent) => lent,
+                Err(fault) => return Verdict::Fault(fault),
+            },
         };
-        drop(ahead.take());
-        let still_mine = async || claimed.elapsed() < LEASE_TIME || renew(copy, context).await;
+        drop(held.ahead.take());
+        let still_mine = async || held.since.elapsed() < LEASE_TIME || renew(copy, context).await;
         let verdict = lent.session.send(&from, &to, &message, still_mine).await;
         let reused = lent.reused;
         context.sessions.put(&settings.server, lent);

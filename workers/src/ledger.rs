@@ -8,7 +8,7 @@ use herald_jobs::clock::Clock;
 use herald_jobs::deliver::{self, AttemptOutcome, LEASE_SECONDS, Verdict};
 use herald_jobs::group_commit::{Commit, GroupCommit, is_outage};
 use herald_jobs::id::{self, DeliveryId};
-use herald_jobs::store::deliveries::{self, Claimed, Lease, Record};
+use herald_jobs::store::deliveries::{self, Claim, Claimed, Lease, Record};
 use sqlx::PgPool;
 
 use crate::window::Window;
@@ -22,7 +22,7 @@ const GROUP: usize = 200;
 
 /// A ledger over `pool`. Must be made inside a tokio runtime.
 pub(crate) fn spawn(pool: PgPool, clock: Clock) -> GroupCommit<Ledger> {
-    GroupCommit::spawn(Ledger { pool, clock }, GROUP)
+    GroupCommit::spawn(Ledger { pool, clock }, GROUP, 1)
 }
 
 /// Puts a copy off until its channel's window opens. `false`: it is open.
@@ -87,7 +87,7 @@ pub(crate) struct Ledger {
 
 pub(crate) enum Entry {
     /// Brings the copy, if it is there to be sent.
-    Claim(DeliveryId),
+    Claim(Claim),
     /// Brings nothing.
     Record(Record),
 }
@@ -100,7 +100,7 @@ impl Commit for Ledger {
         let (mut claims, mut records) = (Vec::new(), Vec::new());
         for entry in entries {
             match entry {
-                Entry::Claim(id) => claims.push(*id),
+                Entry::Claim(claim) => claims.push(*claim),
                 Entry::Record(record) => records.push(record),
             }
         }
@@ -120,8 +120,8 @@ impl Commit for Ledger {
         Ok(entries
             .iter()
             .map(|entry| match entry {
-                Entry::Claim(id) => {
-                    let position = claimed.iter().position(|copy| copy.id == id.0);
+                Entry::Claim(claim) => {
+                    let position = claimed.iter().position(|copy| copy.id == claim.id.0);
                     position.map(|position| claimed.swap_remove(position))
                 }
                 Entry::Record(_) => None,

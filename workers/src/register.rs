@@ -31,7 +31,7 @@ use crate::templates::Templates;
 use crate::workflow;
 
 /// Copies under way for each SMTP session.
-const PER_SESSION: usize = 12;
+const PER_SESSION: usize = 20;
 
 /// A worker ended although nobody had told it to.
 #[derive(Debug, thiserror::Error)]

@@ -127,6 +127,16 @@ pub struct Lease {
     pub until: DateTime<Utc>,
 }
 
+/// A copy to be claimed.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// The copy.
+    pub id: DeliveryId,
+    /// It goes out at once. Otherwise it is claimed only where an unknown outcome would be tried again: should the claim's holder
+    /// die, nobody has to find out about a copy that was not even begun.
+    pub at_hand: bool,
+}
+
 /// Records how attempts ended, and claims pending copies whose message exists and whose time has come, in one statement and so
 /// in one commit. A record whose claim has passed to another changes nothing. Safe to repeat with the same lease.
 ///
@@ -135,7 +145,7 @@ pub struct Lease {
 pub async fn record_and_claim(
     executor: impl PgExecutor<'_>,
     records: &[&Record],
-    claims: &[DeliveryId],
+    claims: &[Claim],
     lease: Lease,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     macro_rules! column {
@@ -143,7 +153,8 @@ pub async fn record_and_claim(
             &records.iter().map(|$record| $value).collect::<Vec<_>>()
         };
     }
-    let claims: Vec<Uuid> = claims.iter().map(|id| id.0).collect();
+    let at_hand: Vec<Uuid> = claims.iter().filter(|claim| claim.at_hand).map(|claim| claim.id.0).collect();
+    let claims: Vec<Uuid> = claims.iter().map(|claim| claim.id.0).collect();
     sqlx::query_as!(
         Claimed,
         r#"with verdict as materialized (
@@ -181,14 +192,14 @@ pub async fn record_and_claim(
                        -- Looked up once for all that is set by it.
                        from (select (select reason from herald.suppression where address = lower(d.address)) as why,
                                     (select m.status in ('cancelled', 'withdrawn')
-                                            or m.status = 'pending'
+                                            or m.status = 'pending' and m.batch_id is not null
                                                and exists (select from herald.cancelling c where c.id = m.batch_id)
                                      from herald.message m where m.id = d.message_id) as is_over offset 0) found) s
              )
              where id = any($12)
                -- The second: this very claim, whose answer was lost.
                and (state = 'pending' and next_attempt_at <= $13 or state = 'sending' and lease_token = $10)
-               and (select true from herald.message m where m.id = message_id)
+               and (select m.on_unknown = $14 or d.id = any($15) from herald.message m where m.id = message_id)
              returning d.*
          )
          select d.id, d.lease_token as "lease_token!", d.address, d.display_name, d.mode, d.attempts, d.unknowns, d.created_at,
@@ -200,8 +211,12 @@ pub async fn record_and_claim(
                 m.required_action,
                 (select u.id from herald.app_user u where u.id = m.recipient_id and m.status = 'pending' and d.mode = 'to'
                  and lower(u.email) = lower(d.address)) as own_of,
-                array(select c.value from herald.choice c where c.choice_set = m.choice_set order by c.position) as "choice_values!",
-                array(select c.label from herald.choice c where c.choice_set = m.choice_set order by c.position) as "choice_labels!",
+                case when m.choice_set is not null then array(
+                    select c.value from herald.choice c where c.choice_set = m.choice_set order by c.position
+                ) else '{}' end as "choice_values!",
+                case when m.choice_set is not null then array(
+                    select c.label from herald.choice c where c.choice_set = m.choice_set order by c.position
+                ) else '{}' end as "choice_labels!",
                 array(select o.mode || ' ' || o.address from herald.delivery o
                       where o.message_id = d.message_id and o.channel = d.channel and d.with_message and o.with_message
                         and o.id <> d.id and o.mode <> 'bcc' and o.address <> ''
@@ -225,7 +240,9 @@ pub async fn record_and_claim(
         lease.until,
         &claims,
         // A copy made a moment ago on another machine is due here too.
-        lease.from + TimeDelta::seconds(2)
+        lease.from + TimeDelta::seconds(2),
+        OnUnknown::RetryOnce.as_str(),
+        &at_hand
     )
     .fetch_all(executor)
     .await

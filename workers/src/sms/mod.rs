@@ -15,7 +15,7 @@ use herald_jobs::group_commit::GroupCommit;
 use herald_jobs::message_type::Lane;
 use herald_jobs::sms::cut;
 use herald_jobs::store;
-use herald_jobs::store::deliveries::Claimed;
+use herald_jobs::store::deliveries::{Claim, Claimed};
 use herald_queue::Failure;
 use reqwest::Client;
 use sqlx::PgPool;
@@ -91,7 +91,8 @@ pub async fn sms(job: DeliverJob, context: Data<SmsContext>) -> Result<(), Failu
     guard::refuse_private(settings.provider.url(), context.allow_private)
         .map_err(|problem| Failure::outage(format!("not configured: SMS-URL: {problem}")))?;
     let client = context.client()?;
-    let Some(copy) = context.ledger.submit(Entry::Claim(job.id)).await.map_err(failure)? else {
+    let claim = Entry::Claim(Claim { id: job.id, at_hand: true });
+    let Some(copy) = context.ledger.submit(claim).await.map_err(failure)? else {
         tracing::info!(delivery.id = %job.id, "The copy was sent before, or is not due");
         return Ok(());
     };
