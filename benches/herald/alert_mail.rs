@@ -14,7 +14,7 @@ use crate::report::{Report, percentile};
 use crate::setup::{Bench, USERS, message};
 
 /// Bulk mails that wait when the first alert comes.
-const BULK: usize = 100_000;
+const BULK: usize = 200_000;
 /// Alerts in one round, and recipients who get nothing else.
 const ALERTS: usize = 60;
 const FIRST: usize = 900;
