@@ -14,6 +14,7 @@ use herald_jobs::id::DeliveryId;
 use herald_jobs::message_type::{Lane, OnUnknown};
 use herald_jobs::store::deliveries::{self, Claim, Claimed};
 use herald_queue::Failure;
+use lettre::Address;
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -134,6 +135,35 @@ async fn claim(
     }
 }
 
+/// A mail as the server is told it.
+struct Prepared {
+    from: Address,
+    to: Address,
+    message: Vec<u8>,
+    remark: String,
+}
+
+async fn prepare(
+    copy: &Claimed,
+    settings: &MailSettings,
+    context: &DeliverContext,
+) -> Result<Prepared, Verdict> {
+    let domain = context.domain.as_deref().unwrap_or(settings.from.domain());
+    let files = files::of(&context.pool, copy, &context.attachments)
+        .await
+        .map_err(|reply| Verdict::Deferred { code: None, reply, untouched: false })?;
+    let keys = context.registry.keys();
+    let links = context.links.as_ref().map_or(Vec::new(), |links| links::of(copy, keys, links));
+    let (to, message) = mail::address(&copy.address)
+        .and_then(|to| Ok((to, mail::compose(copy, &files, &links, settings, domain)?)))
+        .map_err(|reply| Verdict::Refused { code: None, reply })?;
+    let from = context
+        .registry
+        .return_path(settings, DeliveryId(copy.id))
+        .map_err(|error| Verdict::Fault(Fault::new(FaultKind::Settings, error.to_string())))?;
+    Ok(Prepared { from, to, message, remark: files.remark() })
+}
+
 /// One attempt, or two where a reused session turns out to be closed before anything was said.
 async fn attempt(
     copy: &Claimed,
@@ -141,22 +171,14 @@ async fn attempt(
     mut held: Held,
     context: &DeliverContext,
 ) -> Verdict {
-    let domain = context.domain.as_deref().unwrap_or(settings.from.domain());
-    let files = match files::of(&context.pool, copy, &context.attachments).await {
-        Ok(files) => files,
-        Err(reply) => return Verdict::Deferred { code: None, reply, untouched: false },
-    };
-    let keys = context.registry.keys();
-    let links = context.links.as_ref().map_or(Vec::new(), |links| links::of(copy, keys, links));
-    let composed = mail::address(&copy.address)
-        .and_then(|to| Ok((to, mail::compose(copy, &files, &links, settings, domain)?)));
-    let (to, message) = match composed {
-        Ok(composed) => composed,
-        Err(reply) => return Verdict::Refused { code: None, reply },
-    };
-    let from = match context.registry.return_path(settings, DeliveryId(copy.id)) {
-        Ok(from) => from,
-        Err(error) => return Verdict::Fault(Fault::new(FaultKind::Settings, error.to_string())),
+    let Prepared { from, to, message, remark } = match prepare(copy, settings, context).await {
+        Ok(prepared) => prepared,
+        Err(verdict) => {
+            if let Some(lent) = held.lent {
+                context.sessions.put(&settings.server, lent);
+            }
+            return verdict;
+        }
     };
     loop {
         let mut lent = match held.lent.take() {
@@ -173,7 +195,7 @@ async fn attempt(
         context.sessions.put(&settings.server, lent);
         if !(reused && matches!(verdict, Verdict::Deferred { untouched: true, .. })) {
             return match verdict {
-                Verdict::Sent { reply } => Verdict::Sent { reply: format!("{reply}{}", files.remark()) },
+                Verdict::Sent { reply } => Verdict::Sent { reply: format!("{reply}{remark}") },
                 other => other,
             };
         }
