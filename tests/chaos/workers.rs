@@ -74,8 +74,6 @@ async fn a_worker_that_is_told_to_stop_under_load_ends_in_order_and_hands_the_re
         stopped.store(true, Ordering::Relaxed);
     };
     tokio::join!(flooding, stopping);
-    let left = story.waiting().await;
-    assert!(left > 0, "it stopped amid its work");
     assert_eq!(in_flight(&story).await, 0, "what it had is free at once, not after it would be taken over");
 
     let worker = Worker::start(&story);
