@@ -169,7 +169,7 @@ async fn kill(story: &Herald, seed: u64, over: &AtomicBool) -> Worker {
             worker = Worker::start(story);
         } else {
             let cut = "select pg_terminate_backend(pid) from pg_stat_activity
-                       where datname = current_database() and application_name <> 'herald test'";
+                       where datname = current_database() and application_name not like 'herald test%'";
             sqlx::query(cut).execute(&story.pool).await.unwrap();
         }
     }

@@ -155,7 +155,7 @@ async fn a_message_that_the_database_refuses_fails_alone() {
     workers.stop().await;
 }
 
-/// Ends connections to the test's database at random moments, from another database, until it is dropped.
+/// Ends connections of the producer and of the workers, in the midst of their work, 120 times.
 struct Saboteur(tokio::task::JoinHandle<u32>);
 
 impl Saboteur {
@@ -166,7 +166,7 @@ impl Saboteur {
             let mut ended = 0;
             for _ in 0..120 {
                 tokio::time::sleep(Duration::from_millis(random.random_range(1..40))).await;
-                // Its own connections are idle or its own: those that work are ended in the middle of it.
+                // The test's connections are idle or its own: those that work are ended in the middle of it.
                 let hit = sqlx::query_scalar::<_, i64>(
                     "select count(pg_terminate_backend(pid)) from (
                          select pid from pg_stat_activity

@@ -101,7 +101,9 @@ impl Herald {
         let redis = herald_queue::Redis::open(redis_url).unwrap();
         let queues = Queues::new(redis, &herald_queue::Options::default());
         let clock = Clock::system();
-        let producer = Producer::new(pool.clone(), queues.clone(), clock.clone(), options);
+        // Of its own, so that a test that ends the producer's connections does not lose the one it looks through.
+        let producing = store::pool(database_url, "test producer", 20).unwrap();
+        let producer = Producer::new(producing, queues.clone(), clock.clone(), options);
         for name in ["ann", "bob"] {
             let user = NewUser { email: Some(format!("{name}@example.com")), ..NewUser::default() };
             store::users::upsert(&pool, &Username::parse(name).unwrap(), &user).await.unwrap();
