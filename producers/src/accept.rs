@@ -1,5 +1,6 @@
 //! Accepting: a send is committed to the outbox, alone with what belongs to it, or in a group with others.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use herald_jobs::attachment::Attachment;
@@ -10,6 +11,7 @@ use herald_jobs::store::outbox::{Accepted, Accepting};
 use sqlx::{PgConnection, PgPool};
 
 use crate::SendError;
+use crate::push::SendPushers;
 
 /// Most sends in one accepting commit.
 pub(crate) const GROUP: usize = 500;
@@ -21,12 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Accepts a send with its files and where its answer goes, which it must be together with.
 pub(crate) async fn accept_with(
     transaction: &mut PgConnection,
-    accepting: Accepting,
+    accepting: &Accepting,
     files: &[Attachment],
     answer_to: Option<&str>,
 ) -> Result<(), SendError> {
     let id = accepting.id;
-    let answers = store::outbox::accept(transaction, &[accepting]).await?;
+    let answers = store::outbox::accept(transaction, std::slice::from_ref(accepting)).await?;
     answers.into_iter().try_for_each(refuse_stranger)?;
     if let Some(answer_to) = answer_to
         && !store::answers::route(transaction, id, answer_to).await?
@@ -53,18 +55,21 @@ pub(crate) fn refuse_stranger(answer: Accepted) -> Result<(), SendError> {
     }
 }
 
-/// Concurrent accepts share one commit.
+/// Concurrent accepts share one commit, and one push.
 pub(crate) struct Accept {
-    pool: PgPool,
+    pub(crate) pool: PgPool,
+    pub(crate) pushers: Arc<SendPushers>,
 }
 
 impl Accept {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool }
-    }
-
+    /// Workers have the jobs while the commit is on its way to the disk; whoever sent them is answered when it is there.
     async fn once(&self, items: &[Accepting]) -> Result<Vec<Accepted>, sqlx::Error> {
-        store::outbox::accept(&mut *self.pool.acquire().await?, items).await
+        let mut connection = self.pool.acquire().await?;
+        let answers = store::outbox::accept_early(&mut connection, items).await?;
+        let accepted = items.iter().zip(&answers).filter(|(_, answer)| **answer == Accepted::Yes);
+        let push = self.pushers.push(accepted.map(|(item, _)| item));
+        let ((), flushed) = tokio::join!(push, store::flush(&mut *connection));
+        flushed.map(|()| answers)
     }
 }
 
@@ -72,7 +77,7 @@ impl Commit for Accept {
     type Item = Accepting;
     type Outcome = Accepted;
 
-    /// A lost answer to COMMIT is repeated with the same ids, which accepts each of them once.
+    /// Where an answer was lost it is repeated with the same ids, which accepts each of them once.
     async fn commit(&self, items: &[Accepting]) -> Result<Vec<Accepted>, sqlx::Error> {
         let begun = Instant::now();
         loop {

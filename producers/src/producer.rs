@@ -6,14 +6,13 @@ use herald_jobs::attachment::{Attachment, Limits, Source};
 use herald_jobs::clock::Clock;
 use herald_jobs::group_commit::GroupCommit;
 use herald_jobs::id::{self, MessageId};
-use herald_jobs::message_type::{Lane, MessageType};
+use herald_jobs::message_type::MessageType;
 use herald_jobs::queues::Queues;
 use herald_jobs::refusal::Refusal;
 use herald_jobs::send::{MAX_KEY, NewMessage, Origin, RawSendJob, SendJob};
 use herald_jobs::store;
 use herald_jobs::store::idempotency::Key;
 use herald_jobs::store::outbox::Accepting;
-use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
@@ -22,7 +21,7 @@ use crate::SendError;
 use crate::accept::{Accept, COMMITS, GROUP, accept_with, refuse_stranger};
 use crate::directory::Directory;
 use crate::numbers::{self, Region};
-use crate::push::Pusher;
+use crate::push::SendPushers;
 
 /// How long an idempotency key is remembered.
 const KEY_LIFE: TimeDelta = TimeDelta::days(7);
@@ -67,7 +66,7 @@ struct Inner {
     accepting: GroupCommit<Accept>,
     attachments: Limits,
     with_files: Semaphore,
-    pushers: [Pusher<RawSendJob>; 3],
+    pushers: Arc<SendPushers>,
 }
 
 /// A send that was accepted.
@@ -91,10 +90,10 @@ pub struct Batch {
 impl Producer {
     /// A producer over `pool` and `queues`. Must be made inside a tokio runtime.
     pub fn new(pool: PgPool, queues: Queues, clock: Clock, options: Options) -> Self {
-        let pusher = |lane| Pusher::spawn(queues.send.lane(lane).retyped(), options.max_depth);
-        let pushers = [pusher(Lane::Alert), pusher(Lane::Normal), pusher(Lane::Bulk)];
+        let pushers = Arc::new(SendPushers::spawn(&queues.send, options.max_depth));
         let directory = Directory::new(pool.clone());
-        let accepting = GroupCommit::spawn(Accept::new(pool.clone()), GROUP, COMMITS);
+        let accepting =
+            GroupCommit::spawn(Accept { pool: pool.clone(), pushers: pushers.clone() }, GROUP, COMMITS);
         let follow = directory.clone();
         let Options { attachments, region, .. } = options;
         let with_files = Semaphore::new(WITH_FILES);
@@ -162,7 +161,7 @@ impl Producer {
         // What they come to counts where the key is new: a repeated request is answered as before, whatever became of its files.
         let files = self.files(&message).await;
         let answer_to = message.answer_to.clone();
-        let (accepting, job) = self.prepare(message, &kind, None)?;
+        let accepting = self.prepare(message, &kind, None)?;
         let _turn = self.turn(files.as_deref().unwrap_or_default()).await;
         let mut transaction = self.inner.pool.begin().await?;
         let expires = self.inner.clock.now() + KEY_LIFE;
@@ -175,12 +174,9 @@ impl Producer {
         if let Err(refused) = may_send() {
             return Ok(Err(refused));
         }
-        let (lane, pushed) = (accepting.lane, accepting.pushed);
-        accept_with(&mut transaction, accepting, &files?, answer_to.as_deref()).await?;
+        accept_with(&mut transaction, &accepting, &files?, answer_to.as_deref()).await?;
         transaction.commit().await?;
-        if pushed {
-            self.pusher(lane).push(vec![job]).await;
-        }
+        self.inner.pushers.push(std::iter::once(&accepting)).await;
         Ok(Ok(Sent { id, replayed: false }))
     }
 
@@ -207,10 +203,9 @@ impl Producer {
         files: &[Attachment],
     ) -> Result<MessageId, SendError> {
         let answer_to = message.answer_to.clone();
-        let (accepting, _) = self.prepare(message, &kind, None)?;
-        let (id, accepting) = (accepting.id, Accepting { pushed: false, ..accepting });
-        accept_with(transaction, accepting, files, answer_to.as_deref()).await?;
-        Ok(id)
+        let accepting = Accepting { pushed: false, ..self.prepare(message, &kind, None)? };
+        accept_with(transaction, &accepting, files, answer_to.as_deref()).await?;
+        Ok(accepting.id)
     }
 
     /// Accepts the same message for many recipients; each is accepted or refused by itself. Files are attached by their path: their
@@ -269,9 +264,7 @@ impl Producer {
     /// Waits until everything accepted so far has been pushed to Redis, or has failed to be. A program that ends right after a
     /// send spares its message the sweep's delay.
     pub async fn flush(&self) {
-        for pusher in &self.inner.pushers {
-            pusher.flush().await;
-        }
+        self.inner.pushers.flush().await;
     }
 
     /// Whether so many bytes may be attached to a mail.
@@ -304,18 +297,16 @@ impl Producer {
     ) -> Result<MessageId, SendError> {
         let files = self.files(&message).await?;
         let answer_to = message.answer_to.clone();
-        let (accepting, job) = self.prepare(message, kind, batch)?;
-        let (id, lane, pushed) = (accepting.id, accepting.lane, accepting.pushed);
+        let accepting = self.prepare(message, kind, batch)?;
+        let id = accepting.id;
         if files.is_empty() && answer_to.is_none() {
             refuse_stranger(self.inner.accepting.submit(accepting).await?)?;
         } else {
             let _turn = self.turn(&files).await;
             let mut transaction = self.inner.pool.begin().await?;
-            accept_with(&mut transaction, accepting, &files, answer_to.as_deref()).await?;
+            accept_with(&mut transaction, &accepting, &files, answer_to.as_deref()).await?;
             transaction.commit().await?;
-        }
-        if pushed {
-            self.pusher(lane).push(vec![job]).await;
+            self.inner.pushers.push(std::iter::once(&accepting)).await;
         }
         Ok(id)
     }
@@ -379,7 +370,7 @@ impl Producer {
         message: NewMessage,
         kind: &MessageType,
         batch_id: Option<Uuid>,
-    ) -> Result<(Accepting, RawSendJob), SendError> {
+    ) -> Result<Accepting, SendError> {
         let now = self.inner.clock.now();
         let (id, lane) = (MessageId::new(now), message.lane.unwrap_or(kind.lane));
         let due_at = message.deliver_at.filter(|&at| at > now);
@@ -393,26 +384,16 @@ impl Producer {
             message,
         };
         let unreadable = |error: serde_json::Error| Refusal::new("message", error.to_string());
-        let payload = serde_json::to_string(&job).map_err(unreadable)?;
-        let accepting = Accepting {
+        Ok(Accepting {
+            job: RawSendJob::new(&job).map_err(unreadable)?,
             id,
             lane,
             recipient: job.message.recipient,
             sending_user: job.message.sender_instance.is_none().then(|| job.message.sender.to_lowercase()),
             due_at,
-            pushed: due_at.is_none() && !self.pusher(lane).is_deep(),
+            pushed: due_at.is_none() && !self.inner.pushers.lane(lane).is_deep(),
             batch_id,
-            payload: payload.clone(),
-        };
-        Ok((accepting, RawSendJob(RawValue::from_string(payload).map_err(unreadable)?)))
-    }
-
-    fn pusher(&self, lane: Lane) -> &Pusher<RawSendJob> {
-        match lane {
-            Lane::Alert => &self.inner.pushers[0],
-            Lane::Normal => &self.inner.pushers[1],
-            Lane::Bulk => &self.inner.pushers[2],
-        }
+        })
     }
 }
 

@@ -4,6 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use herald_jobs::message_type::Lane;
+use herald_jobs::queues::Lanes;
+use herald_jobs::send::{RawSendJob, SendJob};
+use herald_jobs::store::outbox::Accepting;
 use herald_queue::{Job, Queue};
 use tokio::sync::{mpsc, oneshot};
 
@@ -71,6 +75,45 @@ impl<J: Job> Pusher<J> {
         let (done, flushed) = oneshot::channel();
         if self.orders.send(Order::Flush(done)).await.is_ok() {
             let _ = flushed.await;
+        }
+    }
+}
+
+/// Pushes sends, each to its lane.
+pub(crate) struct SendPushers([Pusher<RawSendJob>; 3]);
+
+impl SendPushers {
+    /// Starts a task for each lane.
+    pub(crate) fn spawn(queues: &Lanes<SendJob>, max_depth: u64) -> Self {
+        let pusher = |lane| Pusher::spawn(queues.lane(lane).retyped(), max_depth);
+        Self([pusher(Lane::Alert), pusher(Lane::Normal), pusher(Lane::Bulk)])
+    }
+
+    /// The lane's.
+    pub(crate) fn lane(&self, lane: Lane) -> &Pusher<RawSendJob> {
+        match lane {
+            Lane::Alert => &self.0[0],
+            Lane::Normal => &self.0[1],
+            Lane::Bulk => &self.0[2],
+        }
+    }
+
+    /// Hands over those that were written as pushed.
+    pub(crate) async fn push(&self, accepted: impl Iterator<Item = &Accepting>) {
+        let accepted: Vec<_> = accepted.filter(|send| send.pushed).collect();
+        for &lane in Lane::ALL {
+            let of_lane = accepted.iter().filter(|send| send.lane == lane);
+            let jobs: Vec<_> = of_lane.map(|send| send.job.clone()).collect();
+            if !jobs.is_empty() {
+                self.lane(lane).push(jobs).await;
+            }
+        }
+    }
+
+    /// Waits until what was handed over before has been pushed, or has failed to be.
+    pub(crate) async fn flush(&self) {
+        for pusher in &self.0 {
+            pusher.flush().await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From the outbox and the ledger to Redis: what nobody has pushed yet, and what Redis lost.
+//! From the outbox and the ledger to Redis: what nobody has pushed yet, and what Redis or a crash of Postgres lost.
 //!
 //! Every worker process runs a relay; a leased row elects the one that works. Two at once would do no harm: a job that is
 //! pushed twice finds its row gone.
@@ -167,7 +167,7 @@ impl Relay {
         }
         if lost > 0 {
             metrics::counter!("herald_lost_jobs_total").increment(lost as u64);
-            tracing::warn!("Pushed {lost} jobs again that Redis had lost");
+            tracing::warn!("Pushed {lost} jobs again whose entries were gone");
         }
         Ok(lost)
     }

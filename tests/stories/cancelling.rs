@@ -9,6 +9,7 @@ use herald_jobs::deliver::DeliveryState;
 use herald_jobs::id::{DeliveryId, MessageId};
 use herald_jobs::message_type::{ExternalDelivery, Lane, OnUnknown, RequiredAction};
 use herald_jobs::retention::{Kept, Retention};
+use herald_jobs::send::{Origin, RawSendJob, SendJob};
 use herald_jobs::store;
 use herald_jobs::store::deliveries::{Claim, Lease};
 use herald_jobs::store::inbox::{Change, Changes};
@@ -250,14 +251,18 @@ async fn c13_sends_of_a_cancelled_batch_are_brought_no_further() {
 /// Accepts one more message of a batch on this connection.
 async fn accept(story: &Story, connection: &mut sqlx::PgConnection, batch: Uuid) -> (MessageId, Accepted) {
     let id = MessageId::new(story.clock.now());
-    let job = serde_json::json!({
-        "id": id, "accepted_at": story.clock.now().timestamp_millis(), "origin": "outbox", "batch_id": batch,
-        "message": message("ann", "VIEW-NORMAL", "late"),
-    });
+    let job = SendJob {
+        id,
+        accepted_at: story.clock.now().timestamp_millis(),
+        origin: Origin::Outbox,
+        batch_id: Some(batch),
+        sent_by: None,
+        message: message("ann", "VIEW-NORMAL", "late"),
+    };
     let late = Accepting {
         id,
         lane: Lane::Normal,
-        payload: job.to_string(),
+        job: RawSendJob::new(&job).unwrap(),
         recipient: "ann".into(),
         sending_user: None,
         due_at: None,

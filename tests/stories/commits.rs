@@ -9,7 +9,7 @@ use futures::future::join_all;
 use herald_jobs::group_commit::{Commit, CommitError, GroupCommit};
 use herald_jobs::id::MessageId;
 use herald_jobs::message_type::Lane;
-use herald_jobs::send::{Origin, SendJob};
+use herald_jobs::send::{Origin, RawSendJob, SendJob};
 use herald_jobs::store;
 use herald_jobs::store::outbox::{Accepted, Accepting};
 use herald_producers::SendError;
@@ -247,7 +247,7 @@ async fn a_send_that_is_accepted_again_is_one_message_whether_it_was_delivered_o
     let sending = Accepting {
         id,
         lane: Lane::Normal,
-        payload: serde_json::to_string(&job).unwrap(),
+        job: RawSendJob::new(&job).unwrap(),
         recipient: "ann".into(),
         sending_user: None,
         due_at: None,

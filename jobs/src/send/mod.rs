@@ -171,3 +171,18 @@ impl herald_queue::Job for SendJob {}
 pub struct RawSendJob(pub Box<RawValue>);
 
 impl herald_queue::Job for RawSendJob {}
+
+impl RawSendJob {
+    /// Writes a job down.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON.
+    pub fn new(job: &SendJob) -> Result<Self, serde_json::Error> {
+        serde_json::value::to_raw_value(job).map(Self)
+    }
+
+    /// As JSON.
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+}

@@ -82,9 +82,13 @@ pub struct NewCopy {
 /// Puts messages into their inboxes: deletes their outbox rows, inserts those whose row was there (or that need none) and
 /// their copies, and tells who is looking, in one statement and so in one commit. Safe to repeat.
 ///
+/// The commit is seen before it is on the disk. Where Postgres crashes in between, what had an outbox row has it again, and the
+/// relay pushes it anew; what had none is on the disk when this returns, and its job is still in Redis until then.
+///
 /// # Errors
 /// The database cannot be reached, or refuses one of the rows; then none is inserted.
 pub async fn insert(pool: &PgPool, rows: &[NewRow]) -> Result<(), sqlx::Error> {
+    let may_come_again = rows.iter().all(|row| row.needs_permit);
     let mut rows: Vec<&NewRow> = rows.iter().collect();
     // Groups that lock in one order do not deadlock. A job can stand in the queue twice.
     rows.sort_unstable_by_key(|row| row.id.0);
@@ -97,7 +101,7 @@ pub async fn insert(pool: &PgPool, rows: &[NewRow]) -> Result<(), sqlx::Error> {
         let there = finished(pool, &rows).await?;
         rows.retain(|row| !there.contains(&row.id.0));
     }
-    Ok(())
+    if may_come_again { Ok(()) } else { super::flush(pool).await }
 }
 
 /// Which of these messages are in their inboxes; what was accepted twice is deleted from the outbox.
@@ -115,7 +119,7 @@ async fn finished(pool: &PgPool, rows: &[&NewRow]) -> Result<Vec<Uuid>, sqlx::Er
 
 /// The statement of [`insert`], with or without what permits and copies need: most groups have neither.
 macro_rules! insert_statement {
-    ($permits:tt, $columns:tt, $arrays:tt, $permitted:tt, $rows:expr, $($more:expr),*) => {{
+    ($permits:tt, $columns:tt, $arrays:tt, $permitted:tt, $more:tt, $rows:expr $(, $argument:expr)*) => {{
         macro_rules! column {
             ($row:ident => $value:expr) => {
                 &$rows.iter().map(|$row| $value).collect::<Vec<_>>()
@@ -141,8 +145,8 @@ macro_rules! insert_statement {
                            sender_instance, action_parameters, created_at, expires_at, batch_id" + $columns + ")
                  join unnest($14::text[], $15::bool[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[])
                       as k(code, alert, required_action, choice_set, action_url, complete_on, on_unknown)
-                      on k.code = m.message_type" + $permitted + "
-             select pg_notify('herald_inbox', $21)::text as told",
+                      on k.code = m.message_type" + $permitted + ")" + $more + "
+             select pg_notify('herald_inbox', $21)::text as told, set_config('synchronous_commit', 'off', true) as committing",
             column!(row => row.id.0),
             column!(row => row.recipient_id),
             column!(row => row.message_type.code.as_str()) as &[&str],
@@ -163,21 +167,47 @@ macro_rules! insert_statement {
             kind!(kind => kind.action_url.as_deref()) as &[Option<&str>],
             kind!(kind => kind.complete_on.as_str()) as &[&str],
             kind!(kind => kind.on_unknown.as_str()) as &[&str],
-            recipients($rows),
-            $($more),*
+            recipients($rows)
+            $(, $argument)*
         )
     }};
 }
 
-async fn insert_new(pool: &PgPool, rows: &[&NewRow]) -> Result<(), sqlx::Error> {
-    let is_plain = |row: &NewRow| {
-        !row.needs_permit
-            && row.copies.is_empty()
-            && row.sent_by.is_none()
-            && row.made_by == MadeBy::default()
+/// The statement of messages of which some need permits.
+macro_rules! with_permits {
+    ($columns:tt, $arrays:tt, $more:tt, $rows:expr, $permits:expr, $free:expr $(, $argument:expr)*) => {
+        insert_statement!(
+            // A batch that was cancelled gets no permits: its rows stay, for `store::cancelling` to close.
+            "deleted as (
+                 delete from herald.outbox o
+                 where id = any($22) and (batch_id is null or not exists (select from herald.cancelled_batch c where c.id = o.batch_id))
+                 returning id
+             ), permit as materialized (
+                 select id from deleted union all select unnest($23::uuid[])
+             ), ",
+            $columns,
+            $arrays,
+            " where id in (select id from permit)",
+            $more,
+            $rows,
+            $permits,
+            $free
+            $(, $argument)*
+        )
     };
+}
+
+async fn insert_new(pool: &PgPool, rows: &[&NewRow]) -> Result<(), sqlx::Error> {
+    let free: Vec<Uuid> = rows.iter().filter(|row| !row.needs_permit).map(|row| row.id.0).collect();
+    let permits: Vec<Uuid> = rows.iter().filter(|row| row.needs_permit).map(|row| row.id.0).collect();
+    let is_plain =
+        |row: &NewRow| row.copies.is_empty() && row.sent_by.is_none() && row.made_by == MadeBy::default();
     if rows.iter().all(|row| is_plain(row)) {
-        insert_statement!("", "", "", ")", rows,).fetch_one(pool).await?;
+        if permits.is_empty() {
+            insert_statement!("", "", "", "", "", rows).fetch_one(pool).await?;
+        } else {
+            with_permits!("", "", "", rows, &permits, &free).fetch_one(pool).await?;
+        }
         return Ok(());
     }
     let copies: Vec<(&NewRow, &NewCopy)> =
@@ -192,21 +222,10 @@ async fn insert_new(pool: &PgPool, rows: &[&NewRow]) -> Result<(), sqlx::Error> 
             &copies.iter().map(|&($row, $copy)| $value).collect::<Vec<_>>()
         };
     }
-    let free: Vec<Uuid> = rows.iter().filter(|row| !row.needs_permit).map(|row| row.id.0).collect();
-    let permits: Vec<Uuid> = rows.iter().filter(|row| row.needs_permit).map(|row| row.id.0).collect();
-    insert_statement!(
-        // A batch that was cancelled gets no permits: its rows stay, for `store::cancelling` to close.
-        "deleted as (
-             delete from herald.outbox o
-             where id = any($22) and (batch_id is null or not exists (select from herald.cancelled_batch c where c.id = o.batch_id))
-             returning id
-         ), permit as materialized (
-             select id from deleted union all select unnest($23::uuid[])
-         ), ",
+    with_permits!(
         ", external_html, template, template_version, template_error, sent_by",
         ", $33::text[], $34::text[], $35::int4[], $36::text[], $37::text[]",
-        " where id in (select id from permit)
-         ), copied as (
+        ", copied as (
              insert into herald.delivery (id, message_id, channel, address, display_name, mode, lane, state, reason,
                                           next_attempt_at, pushed_at, created_at, finished_at)
              select c.id, message_id, channel, coalesce(address, ''), display_name, mode, lane,

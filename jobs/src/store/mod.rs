@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{Connection as _, Executor as _, PgExecutor};
 
 /// A query that could not be carried out, and the connections it needs: callers hold no SQL of their own.
 pub use sqlx::{Error, PgPool};
@@ -111,6 +111,18 @@ pub fn pool(url: &str, name: &str, size: u32) -> Result<PgPool, sqlx::Error> {
         })
         .after_connect(|connection, _| Box::pin(async move { connection.execute(PLANS).await.map(drop) }))
         .connect_lazy_with(options.application_name(&format!("herald {name}"))))
+}
+
+/// Waits until what was committed before is on the disk, and wherever else a commit of this server waits to be: the least that
+/// can be written does so.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn flush(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query!("select pg_logical_emit_message(true, 'herald', '')::text as lsn")
+        .fetch_one(executor)
+        .await?;
+    Ok(())
 }
 
 /// Whether a value holds U+0000, which Postgres keeps in no text.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::address::Channel;
 use crate::id::MessageId;
 use crate::message_type::Lane;
+use crate::send::RawSendJob;
 
 /// A send to be accepted.
 #[derive(Clone, Debug)]
@@ -17,15 +18,15 @@ pub struct Accepting {
     pub id: MessageId,
     /// The lane it takes.
     pub lane: Lane,
-    /// The send job as JSON.
-    pub payload: String,
+    /// What a worker gets.
+    pub job: RawSendJob,
     /// Must be an active user.
     pub recipient: String,
     /// Must be a user, unless a model's instance sends (`None`).
     pub sending_user: Option<String>,
     /// Not handed to a worker before this time; `None`: at once.
     pub due_at: Option<DateTime<Utc>>,
-    /// The caller pushes the job to Redis itself, right after the commit.
+    /// The caller pushes the job to Redis itself, once the row can be seen.
     pub pushed: bool,
     /// Of a send to many.
     pub batch_id: Option<Uuid>,
@@ -46,7 +47,7 @@ pub enum Accepted {
 
 /// A query over the columns of sends: `$1` to `$8`.
 macro_rules! over_sends {
-    ($query:ident, $sql:tt, $sends:expr) => {{
+    ($query:ident, $sql:tt, $sends:expr $(, $more:expr)*) => {{
         macro_rules! column {
             ($send:ident => $value:expr) => {
                 &$sends.iter().map(|$send| $value).collect::<Vec<_>>()
@@ -56,12 +57,13 @@ macro_rules! over_sends {
             $sql,
             column!(send => send.id.0),
             column!(send => send.lane.as_str()) as &[&str],
-            column!(send => send.payload.as_str()) as &[&str],
+            column!(send => send.job.as_str()) as &[&str],
             column!(send => send.recipient.as_str()) as &[&str],
             column!(send => send.sending_user.as_deref()) as &[Option<&str>],
             column!(send => send.due_at) as &[Option<DateTime<Utc>>],
             column!(send => send.pushed),
             column!(send => send.batch_id) as &[Option<Uuid>]
+            $(, $more)*
         )
     }};
 }
@@ -74,6 +76,26 @@ pub async fn accept(
     connection: &mut PgConnection,
     sends: &[Accepting],
 ) -> Result<Vec<Accepted>, sqlx::Error> {
+    accept_new(connection, sends, false).await
+}
+
+/// The same, outside a transaction: the rows can be seen, and pushed, before they are on the disk. They are when
+/// [`flush`](super::flush) has returned; until then nobody may be told that they were accepted.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn accept_early(
+    connection: &mut PgConnection,
+    sends: &[Accepting],
+) -> Result<Vec<Accepted>, sqlx::Error> {
+    accept_new(connection, sends, true).await
+}
+
+async fn accept_new(
+    connection: &mut PgConnection,
+    sends: &[Accepting],
+    early: bool,
+) -> Result<Vec<Accepted>, sqlx::Error> {
     // The checks count as one with the insert: a user deactivated before this statement gets nothing.
     let accepted = over_sends!(
         query_scalar,
@@ -81,11 +103,13 @@ pub async fn accept(
            select id, lane, payload::json, coalesce(due_at, now()), case when pushed then now() end, batch_id
            from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::bool[], $8::uuid[])
                 as s(id, lane, payload, recipient, sender, due_at, pushed, batch_id)
-           where (select active from herald.app_user u where u.username = s.recipient)
+           where (not $9 or (select set_config('synchronous_commit', 'off', true)) is not null)
+             and (select active from herald.app_user u where u.username = s.recipient)
              and (s.sender is null or (select true from herald.app_user u where u.username = s.sender))
              and (s.batch_id is null or not exists (select from herald.cancelled_batch c where c.id = s.batch_id))
            returning id"#,
-        sends
+        sends,
+        early
     )
     .fetch_all(&mut *connection)
     .await;

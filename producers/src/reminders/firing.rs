@@ -153,7 +153,7 @@ impl Reminders {
         let validated = self.producer.validated(message).await;
         let prepared = validated.and_then(|(message, kind)| {
             let (recipient, contacts) = (message.recipient.clone(), message.recipients.len());
-            Ok((self.producer.prepare(message, &kind, None)?.0, recipient, contacts))
+            Ok((self.producer.prepare(message, &kind, None)?, recipient, contacts))
         });
         let (accepting, recipient, contacts) = match prepared {
             Ok(prepared) => prepared,
