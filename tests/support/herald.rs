@@ -96,12 +96,11 @@ impl Herald {
         redis_url: &str,
         options: herald_producers::Options,
     ) -> Self {
-        let pool = store::pool(database_url, "test", 20).unwrap();
+        let pool = looking(database_url);
         store::migrate(&pool).await.unwrap();
         let redis = herald_queue::Redis::open(redis_url).unwrap();
         let queues = Queues::new(redis, &herald_queue::Options::default());
         let clock = Clock::system();
-        // Of its own, so that a test that ends the producer's connections does not lose the one it looks through.
         let producing = store::pool(database_url, "test producer", 20).unwrap();
         let producer = Producer::new(producing, queues.clone(), clock.clone(), options);
         for name in ["ann", "bob"] {
@@ -392,4 +391,11 @@ pub(crate) fn message(recipient: &str, message_type: &str, text: &str) -> NewMes
         sender_instance: Some("7".into()),
         ..NewMessage::default()
     }
+}
+
+/// Connections that are asked whether they still stand each time: tests end connections, and servers, and look what became of it.
+fn looking(database_url: &str) -> PgPool {
+    let pool = store::pool(database_url, "test", 20).unwrap();
+    let options = pool.options().clone().test_before_acquire(true);
+    options.connect_lazy_with(pool.connect_options().as_ref().clone())
 }
