@@ -45,7 +45,7 @@ pub enum Accepted {
     Cancelled,
 }
 
-/// A query over the columns of sends: `$1` to `$8`.
+/// A query over the columns of sends, `$1` to `$8`, and what else it takes.
 macro_rules! over_sends {
     ($query:ident, $sql:tt, $sends:expr $(, $more:expr)*) => {{
         macro_rules! column {
@@ -96,7 +96,8 @@ async fn accept_new(
     sends: &[Accepting],
     early: bool,
 ) -> Result<Vec<Accepted>, sqlx::Error> {
-    // The checks count as one with the insert: a user deactivated before this statement gets nothing.
+    // The checks count as one with the insert: a user deactivated before this statement gets nothing. The first of them always holds:
+    // how the statement commits is set on the way, without another that would cost a round trip.
     let accepted = over_sends!(
         query_scalar,
         r#"insert into herald.outbox (id, lane, payload, due_at, pushed_at, batch_id)
