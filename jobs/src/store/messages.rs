@@ -119,7 +119,7 @@ async fn finished(pool: &PgPool, rows: &[&NewRow]) -> Result<Vec<Uuid>, sqlx::Er
 
 /// The statement of [`insert`], with or without what permits and copies need: most groups have neither.
 macro_rules! insert_statement {
-    ($permits:tt, $columns:tt, $arrays:tt, $permitted:tt, $more:tt, $rows:expr $(, $argument:expr)*) => {{
+    ($permits:tt, $columns:tt, $arrays:tt, $permitted:tt, $rows:expr $(, $argument:expr)*) => {{
         macro_rules! column {
             ($row:ident => $value:expr) => {
                 &$rows.iter().map(|$row| $value).collect::<Vec<_>>()
@@ -145,7 +145,7 @@ macro_rules! insert_statement {
                            sender_instance, action_parameters, created_at, expires_at, batch_id" + $columns + ")
                  join unnest($14::text[], $15::bool[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[])
                       as k(code, alert, required_action, choice_set, action_url, complete_on, on_unknown)
-                      on k.code = m.message_type" + $permitted + ")" + $more + "
+                      on k.code = m.message_type" + $permitted + "
              select pg_notify('herald_inbox', $21)::text as told, set_config('synchronous_commit', 'off', true) as committing",
             column!(row => row.id.0),
             column!(row => row.recipient_id),
@@ -175,7 +175,7 @@ macro_rules! insert_statement {
 
 /// The statement of messages of which some need permits.
 macro_rules! with_permits {
-    ($columns:tt, $arrays:tt, $more:tt, $rows:expr, $permits:expr, $free:expr $(, $argument:expr)*) => {
+    ($columns:tt, $arrays:tt, $permitted:tt, $rows:expr, $permits:expr, $free:expr $(, $argument:expr)*) => {
         insert_statement!(
             // A batch that was cancelled gets no permits: its rows stay, for `store::cancelling` to close.
             "deleted as (
@@ -187,8 +187,7 @@ macro_rules! with_permits {
              ), ",
             $columns,
             $arrays,
-            " where id in (select id from permit)",
-            $more,
+            $permitted,
             $rows,
             $permits,
             $free
@@ -204,9 +203,11 @@ async fn insert_new(pool: &PgPool, rows: &[&NewRow]) -> Result<(), sqlx::Error> 
         |row: &NewRow| row.copies.is_empty() && row.sent_by.is_none() && row.made_by == MadeBy::default();
     if rows.iter().all(|row| is_plain(row)) {
         if permits.is_empty() {
-            insert_statement!("", "", "", "", "", rows).fetch_one(pool).await?;
+            insert_statement!("", "", "", ")", rows).fetch_one(pool).await?;
         } else {
-            with_permits!("", "", "", rows, &permits, &free).fetch_one(pool).await?;
+            with_permits!("", "", " where id in (select id from permit))", rows, &permits, &free)
+                .fetch_one(pool)
+                .await?;
         }
         return Ok(());
     }
@@ -225,7 +226,7 @@ async fn insert_new(pool: &PgPool, rows: &[&NewRow]) -> Result<(), sqlx::Error> 
     with_permits!(
         ", external_html, template, template_version, template_error, sent_by",
         ", $33::text[], $34::text[], $35::int4[], $36::text[], $37::text[]",
-        ", copied as (
+        " where id in (select id from permit)), copied as (
              insert into herald.delivery (id, message_id, channel, address, display_name, mode, lane, state, reason,
                                           next_attempt_at, pushed_at, created_at, finished_at)
              select c.id, message_id, channel, coalesce(address, ''), display_name, mode, lane,
