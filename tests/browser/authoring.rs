@@ -112,7 +112,7 @@ async fn c27_a_template_is_previewed_while_it_is_typed() {
             .count(),
         0
     );
-    stage.find(".maintain .primary").await.click().await.unwrap();
+    stage.leave_by(".maintain .primary").await;
     stage.address_becomes("/admin/templates?done=saved").await;
     let saved = store::message_templates::get(&stage.pool, "PO-NEW").await.unwrap().unwrap();
     assert_eq!(saved.message_text, "Order #id#");
@@ -140,7 +140,7 @@ async fn c34_a_rule_is_tried_before_it_is_saved_with_and_without_javascript() {
         stage.choose("message_type", "VIEW-NORMAL").await;
         stage.choose("template", "PO-WAITS").await;
         stage.choose("from", "all").await;
-        stage.find("button[value=try]").await.click().await.unwrap();
+        stage.leave_by("button[value=try]").await;
         stage.shows("[data-beside]", "4 reminders are due.").await;
         stage.shows("[data-beside]", "status is \"done\"").await;
         if !without {
@@ -149,10 +149,10 @@ async fn c34_a_rule_is_tried_before_it_is_saved_with_and_without_javascript() {
             stage.screenshot("rule-tried").await;
             assert_eq!(stage.barriers().await, Vec::<String>::new(), "a dry run");
         }
-        stage.find(".maintain .primary").await.click().await.unwrap();
+        stage.leave_by(".maintain .primary").await;
         stage.address_becomes("/admin/reminders?done=saved").await;
         stage.go("/admin/templates/edit/PO-WAITS").await;
-        stage.find("button[value=try]").await.click().await.unwrap();
+        stage.leave_by("button[value=try]").await;
         stage.shows("[data-beside]", "Order 4719 of Jane & Sons waits.").await;
     }
     assert!(store::reminders::get(&stage.pool, "PLAIN").await.unwrap().is_some());

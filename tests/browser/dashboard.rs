@@ -142,7 +142,7 @@ async fn c11_a_new_alert_shows_a_notice_at_the_bottom_right_that_stays_and_takes
         stage.many("[data-notices] .notice").await == 0
     })
     .await;
-    stage.point(Pointer::Click, "form.user button").await;
+    stage.leave_by("form.user button").await;
     stage.log_in().await;
     stage.find("[data-notices] .notice").await;
     assert!(

@@ -11,7 +11,7 @@ async fn the_demos_own_pages_hold_no_barrier_and_show_what_comes() {
     go("/break").await;
     eventually("the figures", async || browser.text("[data-follow]").await.contains("The worker is process"))
         .await;
-    browser.find("form[action='/break/send'] button").await.click().await.unwrap();
+    browser.leave_by("form[action='/break/send'] button").await;
     eventually("the messages", async || browser.text("[data-follow]").await.contains("Sending:")).await;
     // What comes is shown without a new page.
     go("/").await;

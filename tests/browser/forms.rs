@@ -36,7 +36,7 @@ async fn a_refused_form_has_the_focus_at_what_was_refused() {
     stage.go("/admin/users/new").await;
     stage.fill("username", "eve").await;
     stage.fill("mobile", "12").await;
-    stage.find(".maintain .primary").await.click().await.unwrap();
+    stage.leave_by(".maintain .primary").await;
     stage.shows(".problems", "Mobile: must be a mobile number").await;
     let focused = async || stage.run("return document.activeElement.id", vec![]).await;
     eventually("the focus", async || focused().await == json!("field-mobile")).await;

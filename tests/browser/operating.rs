@@ -95,13 +95,13 @@ async fn a_token_is_made_and_revoked_by_hand() {
     stage.go("/admin/tokens/new").await;
     stage.find("#field-name").await.send_keys("By hand").await.unwrap();
     stage.find("#field-sender").await.send_keys("report_task").await.unwrap();
-    stage.find("form.maintain button").await.click().await.unwrap();
+    stage.leave_by("form.maintain button").await;
     eventually("the token", async || stage.text(".secret code").await.starts_with("hrld_")).await;
     assert_eq!(stage.barriers().await, Vec::<String>::new(), "the token that was made");
     stage.go("/admin/tokens").await;
     stage.find(".sure summary").await.click().await.unwrap();
     assert_eq!(stage.barriers().await, Vec::<String>::new(), "sure?");
-    stage.find(".sure button").await.click().await.unwrap();
+    stage.leave_by(".sure button").await;
     eventually("it to be revoked", async || stage.text("tbody").await.contains("revoked")).await;
     stage.end().await;
 }
@@ -116,11 +116,11 @@ async fn a_file_of_users_is_chosen_looked_at_and_imported() {
     let typed = "return document.querySelector('#csv').value";
     eventually("the file to be read", async || stage.run(typed, vec![]).await.to_string().contains("dave"))
         .await;
-    stage.find("button[value=check]").await.click().await.unwrap();
+    stage.leave_by("button[value=check]").await;
     eventually("the refusal", async || stage.text("main").await.contains("Row 2: email")).await;
     assert_eq!(stage.barriers().await, Vec::<String>::new(), "a refused import");
     stage.run("document.querySelector('#csv').value = 'username\\ncarla\\n'", vec![]).await;
-    stage.find("button.primary").await.click().await.unwrap();
+    stage.leave_by("button.primary").await;
     eventually("the import", async || stage.text("main").await.contains("1 added, 0 changed.")).await;
     stage.end().await;
 }

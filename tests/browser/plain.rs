@@ -22,10 +22,10 @@ async fn all_three_actions_work_without_javascript() {
     stage.send("ALERT-VIEW", "The cold room is too warm").await;
     stage.go("/").await;
     assert!(stage.text("[data-notices]").await.contains("The cold room"), "the notice is there at once");
-    stage.find(".notice button").await.click().await.unwrap();
+    stage.leave_by(".notice button").await;
     stage.find("[data-count=alerts]").await;
     assert_eq!(stage.many("[data-notices] .notice").await, 0);
-    stage.find("[data-count=messages]").await.click().await.unwrap();
+    stage.leave_by("[data-count=messages]").await;
     stage.address_becomes("/messages").await;
     assert!(!stage.find("[data-all]").await.is_displayed().await.unwrap(), "nothing that would do nothing");
     assert!(!stage.find("[data-show-keys]").await.is_displayed().await.unwrap());
@@ -35,7 +35,7 @@ async fn all_three_actions_work_without_javascript() {
     for subject in ["Your report is ready", "Shall we go on?", "Which one?"] {
         stage.path(&in_row(subject, "input[@data-act]")).await.click().await.unwrap();
     }
-    stage.find("#post .bar .primary").await.click().await.unwrap();
+    stage.leave_by("#post .bar .primary").await;
     stage.there_are(3, ".results li.done").await;
     for id in [view, question, free] {
         assert_eq!(stage.status(id).await, "acted");

@@ -83,7 +83,7 @@ impl Stage {
         self.go("/login").await;
         self.find("#username").await.send_keys("ann").await.unwrap();
         self.find("#password").await.send_keys(PASSWORD).await.unwrap();
-        self.find("button[type=submit]").await.click().await.unwrap();
+        self.leave_by("button[type=submit]").await;
         self.find("[data-count=alerts]").await;
     }
 

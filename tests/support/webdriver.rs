@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::browser::Browser;
+use super::eventually;
 
 pub(crate) const ENTER: &str = "\u{e007}";
 pub(crate) const ESCAPE: &str = "\u{e00c}";
@@ -93,9 +94,22 @@ impl Browser {
         self.client.execute(script, arguments).await.unwrap()
     }
 
-    /// The element that this selects, once it is there.
+    /// The element that this selects, once it is there. A page that goes meanwhile is waited for too, which WebDriver calls an error.
     pub(crate) async fn find(&self, selector: &str) -> Element {
-        self.client.wait().for_element(Locator::Css(selector)).await.unwrap()
+        let mut found = None;
+        eventually(selector, async || {
+            found = self.client.find(Locator::Css(selector)).await.ok();
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    /// Clicks what leads to another page, and waits until this one is gone: WebDriver may answer before that.
+    pub(crate) async fn leave_by(&self, selector: &str) {
+        let page = self.find("html").await;
+        self.find(selector).await.click().await.unwrap();
+        eventually("another page", async || page.tag_name().await.is_err()).await;
     }
 
     /// How many elements this selects.
