@@ -119,10 +119,7 @@ async fn a_worker_killed_before_the_answer_leaves_a_doubt_and_one_retry() {
     catcher.set_behaviour(Behaviour::default().and(Phase::Dot, long, When::First(2)));
     let id = story.producer.send(message("ann", "MAIL", "x")).await.unwrap();
     let once = story.producer.send(message("bob", "MAIL-ONCE", "x")).await.unwrap();
-    eventually("both to be handed over", async || {
-        catcher.mailbox().attempts().iter().filter(|attempt| attempt.message_id.is_some()).count() == 2
-    })
-    .await;
+    eventually("both to be handed over", async || handed_over(&catcher) == 2).await;
     worker.kill().await;
     assert_eq!(story.count("select count(*) from herald.delivery where state = 'sending'").await, 2);
 
@@ -148,10 +145,17 @@ async fn copies_in(story: &Story, message_type: &str, state: DeliveryState) -> i
     count.fetch_one(&story.pool).await.unwrap()
 }
 
+/// The sessions of a lane, and more copies than that.
+const SESSIONS: i64 = 8;
+const COPIES: i64 = 20;
+
+/// How often a mail was handed over as a whole.
+fn handed_over(catcher: &Catcher) -> usize {
+    catcher.mailbox().attempts().iter().filter(|attempt| attempt.message_id.is_some()).count()
+}
+
 #[tokio::test]
 async fn a_worker_killed_leaves_only_those_held_copies_in_doubt_that_were_on_the_wire() {
-    const SESSIONS: i64 = 8;
-    const COPIES: i64 = 20;
     let story = with_email_types().await;
     let (worker, catcher) = (Worker::start(&story), story.mail_catcher().await);
     let long = Deed::Delay(Duration::from_secs(600));
@@ -165,7 +169,7 @@ async fn a_worker_killed_leaves_only_those_held_copies_in_doubt_that_were_on_the
         })
         .await;
     }
-    eventually("all sessions to be taken", async || message_ids(&catcher).len() == 8).await;
+    eventually("all sessions to be taken", async || handed_over(&catcher) == 8).await;
     worker.kill().await;
     assert_eq!(copies_in(&story, "MAIL-ONCE", DeliveryState::Sending).await, SESSIONS);
 
@@ -178,5 +182,39 @@ async fn a_worker_killed_leaves_only_those_held_copies_in_doubt_that_were_on_the
     })
     .await;
     assert_eq!(copies_in(&story, "MAIL-ONCE", DeliveryState::Unknown).await, SESSIONS);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_copy_that_two_workers_died_with_before_its_turn_is_not_in_doubt() {
+    let story = with_email_types().await;
+    let (mut worker, catcher) = (Worker::start(&story), story.mail_catcher().await);
+    let long = Deed::Delay(Duration::from_secs(600));
+    catcher.set_behaviour(Behaviour::default().and(Phase::Dot, long, When::Always));
+    for _ in 0..COPIES {
+        story.producer.send(message("ann", "MAIL", "x")).await.unwrap();
+    }
+    for (tries, claimed) in [(8, COPIES), (16, SESSIONS)] {
+        eventually("all sessions to be taken", async || handed_over(&catcher) == tries).await;
+        eventually("what may be claimed to be claimed", async || {
+            copies_in(&story, "MAIL", DeliveryState::Sending).await == claimed
+        })
+        .await;
+        worker.kill().await;
+        story
+            .execute(
+                "update herald.delivery set lease_until = now() - interval '1 s' where state = 'sending'",
+            )
+            .await;
+        if tries == 16 {
+            catcher.set_behaviour(Behaviour::default());
+        }
+        worker = Worker::start(&story);
+    }
+    eventually("the others to be sent", async || {
+        copies_in(&story, "MAIL", DeliveryState::Sent).await == COPIES - SESSIONS
+            && copies_in(&story, "MAIL", DeliveryState::Unknown).await == SESSIONS
+    })
+    .await;
     worker.stop().await;
 }

@@ -30,7 +30,7 @@ use crate::smtp::{Fault, FaultKind, Server, Verdict};
 use crate::window::Window;
 
 /// Copies claimed ahead for each session: one commit claims them together.
-const AHEAD: usize = 8;
+const AHEAD: usize = 16;
 
 /// What the e-mail handler of one lane needs.
 #[derive(Clone)]
@@ -108,7 +108,8 @@ struct Held {
     lent: Option<Lent>,
 }
 
-/// Claims the copy ahead of a session, or with one at hand where its message's type asks for that. `None`: there is nothing to send.
+/// Claims the copy ahead of a session, or with one at hand where a doubt would not be ended by sending it again. `None`: there is
+/// nothing to send.
 async fn claim(
     id: DeliveryId,
     server: &Server,

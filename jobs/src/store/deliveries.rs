@@ -132,8 +132,8 @@ pub struct Lease {
 pub struct Claim {
     /// The copy.
     pub id: DeliveryId,
-    /// It goes out at once. Otherwise it is claimed only where an unknown outcome would be tried again: should the claim's holder
-    /// die, nobody has to find out about a copy that was not even begun.
+    /// It goes out at once. Otherwise it is claimed only where an unknown outcome would be tried again, as the first of its copy and
+    /// its type say: should the claim's holder die, nobody has to find out about a copy that was not even begun.
     pub at_hand: bool,
 }
 
@@ -199,7 +199,7 @@ pub async fn record_and_claim(
              where id = any($12)
                -- The second: this very claim, whose answer was lost.
                and (state = 'pending' and next_attempt_at <= $13 or state = 'sending' and lease_token = $10)
-               and (select m.on_unknown = $14 or d.id = any($15) from herald.message m where m.id = message_id)
+               and (select m.on_unknown = $14 and d.unknowns = 0 or d.id = any($15) from herald.message m where m.id = message_id)
              returning d.*
          )
          select d.id, d.lease_token as "lease_token!", d.address, d.display_name, d.mode, d.attempts, d.unknowns, d.created_at,
