@@ -218,3 +218,32 @@ async fn a_copy_that_two_workers_died_with_before_its_turn_is_not_in_doubt() {
     .await;
     worker.stop().await;
 }
+
+#[tokio::test]
+async fn a_worker_that_stops_gives_back_what_waits_for_its_turn() {
+    let story = with_email_types().await;
+    let (worker, catcher) = (Worker::start(&story), story.mail_catcher().await);
+    let slow = Deed::Delay(Duration::from_secs(3));
+    catcher.set_behaviour(Behaviour::default().and(Phase::Dot, slow, When::Always));
+    for _ in 0..COPIES {
+        story.producer.send(message("ann", "MAIL", "x")).await.unwrap();
+    }
+    eventually("all to be claimed, and some on the wire", async || {
+        handed_over(&catcher) == 8 && copies_in(&story, "MAIL", DeliveryState::Sending).await == COPIES
+    })
+    .await;
+    worker.stop().await;
+    assert_eq!(copies_in(&story, "MAIL", DeliveryState::Sent).await, SESSIONS);
+    let given_back =
+        "select count(*) from herald.delivery where state = 'pending' and attempts = 0 and unknowns = 0";
+    assert_eq!(story.count(given_back).await, COPIES - SESSIONS);
+
+    catcher.set_behaviour(Behaviour::default());
+    let worker = Worker::start(&story);
+    eventually("the others to be sent", async || {
+        copies_in(&story, "MAIL", DeliveryState::Sent).await == COPIES
+    })
+    .await;
+    assert_eq!(catcher.mailbox().attempts().len(), 20, "each is tried once");
+    worker.stop().await;
+}

@@ -17,6 +17,7 @@ use herald_queue::Failure;
 use lettre::Address;
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use crate::context::{AnswerLinks, Options};
 use crate::files;
@@ -47,11 +48,19 @@ pub struct DeliverContext {
     links: Option<AnswerLinks>,
     /// `None`: always open.
     window: Option<Window>,
+    stop: CancellationToken,
 }
 
 impl DeliverContext {
-    /// A context over `pool`. Must be made inside a tokio runtime.
-    pub fn new(pool: PgPool, clock: Clock, registry: Arc<Registry>, lane: Lane, options: &Options) -> Self {
+    /// A context over `pool`, which begins no copy that waits for its turn after `stop`. Must be made inside a tokio runtime.
+    pub fn new(
+        pool: PgPool,
+        clock: Clock,
+        registry: Arc<Registry>,
+        lane: Lane,
+        options: &Options,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             ledger: ledger::spawn(pool.clone(), clock.clone()),
             sessions: Arc::new(Sessions::new(options.sessions)),
@@ -64,6 +73,7 @@ impl DeliverContext {
             links: options.answer_links.clone(),
             // An alert is of no use in the morning.
             window: options.windows.email.clone().filter(|_| lane != Lane::Alert),
+            stop,
         }
     }
 
@@ -98,7 +108,12 @@ pub async fn email(job: DeliverJob, context: Data<DeliverContext>) -> Result<(),
         verdict = attempt(&copy, settings, held, &context) => verdict,
         never = keep_lease(&copy, &context) => never,
     };
-    record(&copy, verdict, started_at, &context).await
+    match verdict {
+        Some(verdict) => record(&copy, verdict, started_at, &context).await,
+        None => deliveries::release(&context.pool, job.id, copy.lease_token, context.clock.now())
+            .await
+            .map_err(outage),
+    }
 }
 
 /// What a claimed copy holds until it is sent.
@@ -165,28 +180,33 @@ async fn prepare(
     Ok(Prepared { from, to, message, remark: files.remark() })
 }
 
-/// One attempt, or two where a reused session turns out to be closed before anything was said.
+/// One attempt, or two where a reused session turns out to be closed before anything was said. `None`: it was not begun, since
+/// the worker stops.
 async fn attempt(
     copy: &Claimed,
     settings: &MailSettings,
     mut held: Held,
     context: &DeliverContext,
-) -> Verdict {
+) -> Option<Verdict> {
     let Prepared { from, to, message, remark } = match prepare(copy, settings, context).await {
         Ok(prepared) => prepared,
         Err(verdict) => {
             if let Some(lent) = held.lent {
                 context.sessions.put(&settings.server, lent);
             }
-            return verdict;
+            return Some(verdict);
         }
     };
     loop {
         let mut lent = match held.lent.take() {
             Some(lent) => lent,
-            None => match context.sessions.get(&settings.server).await {
-                Ok(lent) => lent,
-                Err(fault) => return Verdict::Fault(fault),
+            None => tokio::select! {
+                biased;
+                lent = context.sessions.get(&settings.server) => match lent {
+                    Ok(lent) => lent,
+                    Err(fault) => return Some(Verdict::Fault(fault)),
+                },
+                () = context.stop.cancelled() => return None,
             },
         };
         drop(held.ahead.take());
@@ -195,10 +215,10 @@ async fn attempt(
         let reused = lent.reused;
         context.sessions.put(&settings.server, lent);
         if !(reused && matches!(verdict, Verdict::Deferred { untouched: true, .. })) {
-            return match verdict {
+            return Some(match verdict {
                 Verdict::Sent { reply } => Verdict::Sent { reply: format!("{reply}{remark}") },
                 other => other,
-            };
+            });
         }
     }
 }
@@ -206,7 +226,7 @@ async fn attempt(
 const LEASE_TIME: Duration = Duration::from_secs(LEASE_SECONDS.unsigned_abs());
 
 /// Renews the claim while the attempt lasts.
-async fn keep_lease(copy: &Claimed, context: &DeliverContext) -> Verdict {
+async fn keep_lease(copy: &Claimed, context: &DeliverContext) -> Option<Verdict> {
     loop {
         tokio::time::sleep(LEASE_TIME / 3).await;
         renew(copy, context).await;

@@ -120,7 +120,14 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<(), Worker
         };
         employ!(crew, queues.send.lane(lane), batches, batches, data, send);
 
-        let data = DeliverContext::new(pool.clone(), clock.clone(), registry.clone(), lane, &options);
+        let data = DeliverContext::new(
+            pool.clone(),
+            clock.clone(),
+            registry.clone(),
+            lane,
+            &options,
+            crew.stop.clone(),
+        );
         senders.push(data.clone());
         // More copies than sessions: while some are on the wire, others are claimed and recorded, in groups.
         let sessions = WorkerOptions {

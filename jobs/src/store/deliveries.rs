@@ -99,6 +99,29 @@ pub async fn renew(
     Ok(renewed.rows_affected() == 1)
 }
 
+/// Gives a claim back whose copy was not begun: it is pending, as if it had not been claimed.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn release(
+    executor: impl PgExecutor<'_>,
+    id: DeliveryId,
+    token: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update herald.delivery
+         set state = 'pending', lease_token = null, lease_until = null, attempts = attempts - 1, next_attempt_at = $3, pushed_at = null
+         where id = $1 and lease_token = $2 and state = 'sending'",
+        id.0,
+        token,
+        now
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
 /// How an attempt ended, to be recorded.
 #[derive(Clone, Debug)]
 pub struct Record {
