@@ -16,7 +16,6 @@ use herald_jobs::store::deliveries::{self, Claim, Claimed};
 use herald_queue::Failure;
 use lettre::Address;
 use sqlx::PgPool;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{AnswerLinks, Options};
@@ -30,9 +29,6 @@ use crate::settings::{MailSettings, Registry};
 use crate::smtp::{Fault, FaultKind, Server, Verdict};
 use crate::window::Window;
 
-/// Copies claimed ahead for each session: one commit claims them together.
-const AHEAD: usize = 16;
-
 /// What the e-mail handler of one lane needs.
 #[derive(Clone)]
 pub struct DeliverContext {
@@ -40,8 +36,6 @@ pub struct DeliverContext {
     clock: Clock,
     registry: Arc<Registry>,
     sessions: Arc<Sessions>,
-    /// Copies claimed ahead of a session: what a worker that dies leaves as unknown although it was never sent.
-    ahead: Arc<Semaphore>,
     ledger: GroupCommit<Ledger>,
     domain: Option<String>,
     attachments: Limits,
@@ -64,7 +58,6 @@ impl DeliverContext {
         Self {
             ledger: ledger::spawn(pool.clone(), clock.clone()),
             sessions: Arc::new(Sessions::new(options.sessions)),
-            ahead: Arc::new(Semaphore::new(AHEAD * options.sessions)),
             pool,
             clock,
             registry,
@@ -119,7 +112,6 @@ pub async fn email(job: DeliverJob, context: Data<DeliverContext>) -> Result<(),
 /// What a claimed copy holds until it is sent.
 struct Held {
     since: Instant,
-    ahead: Option<OwnedSemaphorePermit>,
     lent: Option<Lent>,
 }
 
@@ -130,19 +122,16 @@ async fn claim(
     server: &Server,
     context: &DeliverContext,
 ) -> Result<Option<(Claimed, Held)>, Failure> {
-    // The semaphore is never closed.
-    let ahead = context.ahead.clone().acquire_owned().await.ok();
     let since = Instant::now();
     let entry = Entry::Claim(Claim { id, at_hand: false });
     if let Some(copy) = context.ledger.submit(entry).await.map_err(failure)? {
-        return Ok(Some((copy, Held { since, ahead, lent: None })));
+        return Ok(Some((copy, Held { since, lent: None })));
     }
-    drop(ahead);
     let lent = context.sessions.get(server).await.map_err(|fault| Failure::outage(fault.sentence))?;
     let since = Instant::now();
     let entry = Entry::Claim(Claim { id, at_hand: true });
     match context.ledger.submit(entry).await {
-        Ok(Some(copy)) => Ok(Some((copy, Held { since, ahead: None, lent: Some(lent) }))),
+        Ok(Some(copy)) => Ok(Some((copy, Held { since, lent: Some(lent) }))),
         other => {
             context.sessions.put(server, lent);
             other.map_err(failure)?;
@@ -185,32 +174,31 @@ async fn prepare(
 async fn attempt(
     copy: &Claimed,
     settings: &MailSettings,
-    mut held: Held,
+    held: Held,
     context: &DeliverContext,
 ) -> Option<Verdict> {
+    let Held { since, lent } = held;
+    let mut lent = match lent {
+        Some(lent) => lent,
+        None => tokio::select! {
+            biased;
+            lent = context.sessions.get(&settings.server) => match lent {
+                Ok(lent) => lent,
+                Err(fault) => return Some(Verdict::Fault(fault)),
+            },
+            () = context.stop.cancelled() => return None,
+        },
+    };
+    // Only now: with its files a mail may be large, and many wait for their turn.
     let Prepared { from, to, message, remark } = match prepare(copy, settings, context).await {
         Ok(prepared) => prepared,
         Err(verdict) => {
-            if let Some(lent) = held.lent {
-                context.sessions.put(&settings.server, lent);
-            }
+            context.sessions.put(&settings.server, lent);
             return Some(verdict);
         }
     };
     loop {
-        let mut lent = match held.lent.take() {
-            Some(lent) => lent,
-            None => tokio::select! {
-                biased;
-                lent = context.sessions.get(&settings.server) => match lent {
-                    Ok(lent) => lent,
-                    Err(fault) => return Some(Verdict::Fault(fault)),
-                },
-                () = context.stop.cancelled() => return None,
-            },
-        };
-        drop(held.ahead.take());
-        let still_mine = async || held.since.elapsed() < LEASE_TIME || renew(copy, context).await;
+        let still_mine = async || since.elapsed() < LEASE_TIME || renew(copy, context).await;
         let verdict = lent.session.send(&from, &to, &message, still_mine).await;
         let reused = lent.reused;
         context.sessions.put(&settings.server, lent);
@@ -220,6 +208,10 @@ async fn attempt(
                 other => other,
             });
         }
+        lent = match context.sessions.get(&settings.server).await {
+            Ok(lent) => lent,
+            Err(fault) => return Some(Verdict::Fault(fault)),
+        };
     }
 }
 
