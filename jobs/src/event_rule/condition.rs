@@ -28,15 +28,18 @@ impl Condition {
         old: Option<&Map<String, Value>>,
         new: Option<&Map<String, Value>>,
     ) -> Result<bool, String> {
-        let mut scope = Scope::new();
-        for (name, row) in [("old", old), (NEW, new)] {
-            let row = row.map_or_else(|| Ok(Dynamic::from_map(rhai::Map::new())), rhai::serde::to_dynamic);
-            scope.push_constant_dynamic(name, row.map_err(|error| error.to_string())?);
-        }
-        let engine = sandbox::engine(sandbox::LONGEST_CALL);
-        let made: Dynamic =
-            engine.eval_ast_with_scope(&mut scope, &self.0).map_err(|error| error.to_string())?;
-        made.as_bool().map_err(|kind| format!("comes to a {kind}, not to true or false"))
+        sandbox::with_ample_stack(|| {
+            let mut scope = Scope::new();
+            for (name, row) in [("old", old), (NEW, new)] {
+                let row =
+                    row.map_or_else(|| Ok(Dynamic::from_map(rhai::Map::new())), rhai::serde::to_dynamic);
+                scope.push_constant_dynamic(name, row.map_err(|error| error.to_string())?);
+            }
+            let engine = sandbox::engine(sandbox::LONGEST_CALL);
+            let made: Dynamic =
+                engine.eval_ast_with_scope(&mut scope, &self.0).map_err(|error| error.to_string())?;
+            made.as_bool().map_err(|kind| format!("comes to a {kind}, not to true or false"))
+        })
     }
 }
 

@@ -31,6 +31,9 @@ const MAX_TEXT: usize = 64 * 1024;
 const MAX_ITEMS: usize = 1_000;
 /// Deepest nesting of what a function makes.
 const MAX_NESTED: usize = 32;
+/// Stack of a call, in bytes. Lists and maps together nest up to twice [`MAX_ITEMS`] deep while a function runs, and each
+/// level takes about 1 KB to copy, to write or to drop.
+const STACK: usize = 16 * 1024 * 1024;
 /// Most variables of a function, and functions of a file.
 const MAX_NAMES: usize = 100;
 /// How much of a message an error repeats, in characters.
@@ -95,18 +98,35 @@ impl Script {
             return Err("the functions of this text have taken all the time they may".to_owned());
         }
         let begun = Instant::now();
+        let made = with_ample_stack(|| self.call(arguments, limit));
+        budget.spend_on_scripts(begun.elapsed());
+        made
+    }
+
+    fn call(&self, arguments: Arguments<'_, '_>, limit: Duration) -> Result<Value, String> {
         let arguments: Vec<Dynamic> = arguments
             .iter()
             .map(|argument| rhai::serde::to_dynamic(argument).map_err(|error| problem(&error, limit)))
             .collect::<Result<_, _>>()?;
         let options = CallFnOptions::new().eval_ast(false);
-        let made: Result<Dynamic, _> =
-            engine(limit).call_fn_with_options(options, &mut Scope::new(), &self.file, &self.name, arguments);
-        budget.spend_on_scripts(begun.elapsed());
-        let made = made.map_err(|error| problem(&error, limit))?;
+        let made: Dynamic = engine(limit)
+            .call_fn_with_options(options, &mut Scope::new(), &self.file, &self.name, arguments)
+            .map_err(|error| problem(&error, limit))?;
         measure(&made, 0, &mut 0)?;
         rhai::serde::from_dynamic(&made).map_err(|error| problem(&error, limit))
     }
+}
+
+/// Runs an engine, and drops what it made, where the deepest value has room: on a thread of its own.
+///
+/// # Errors
+/// Those of `run`, or there is no thread.
+pub(crate) fn with_ample_stack<T: Send>(run: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run);
+        let thread = thread.map_err(|error| format!("cannot be run: {error}"))?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// An engine for one call: its clock begins to run with it.
@@ -181,7 +201,7 @@ fn problem(error: &EvalAltResult, limit: Duration) -> String {
         EvalAltResult::ErrorTerminated(..) => format!("takes longer than {} ms", limit.as_millis()),
         EvalAltResult::ErrorTooManyOperations(..) => format!("takes more than {MAX_OPERATIONS} steps"),
         EvalAltResult::ErrorStackOverflow(..) => format!("calls itself more than {MAX_CALLS} deep"),
-        EvalAltResult::ErrorRuntime(thrown, _) => shorten(&thrown.to_string()),
+        EvalAltResult::ErrorRuntime(thrown, _) => shorten(&written(&mut thrown.clone())),
         other => {
             let mut other = other.to_string();
             // The place is told by this.

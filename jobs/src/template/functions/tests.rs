@@ -249,24 +249,32 @@ fn a_function_is_confined() {
     assert!(script(&many, &json!(1)).is_err());
 }
 
-/// What nests as deeply as it may stays well within the stack of a worker thread.
+/// What nests as deeply as it may takes nothing of the stack it is called on.
 #[test]
 fn the_deepest_function_fits_into_a_small_stack() {
-    let run = || {
-        for body in [
-            format!("{}f(x){}", "(1+".repeat(6), ")".repeat(6)),
-            format!("{}return f(x);{}", "if true { ".repeat(6), "}".repeat(6)),
-            "let a = []; loop { a = [a]; }".to_owned(),
-            "let a = []; for i in 0..990 { a = [a]; } a".to_owned(),
-            "let a = #{}; for i in 0..990 { a = #{ a: a }; } a".to_owned(),
-            "let a = [0]; loop { a[0] = a; }".to_owned(),
-            "let a = #{}; loop { a.x = a; }".to_owned(),
-            "let a = []; for i in 0..480 { a = [#{ a: a }]; } a.to_string()".to_owned(),
-        ] {
+    let calls = (1..9).flat_map(|depth| {
+        [
+            format!("{}f(x){}", "(1+".repeat(depth), ")".repeat(depth)),
+            format!("{}return f(x);{}", "if true { ".repeat(depth), "}".repeat(depth)),
+        ]
+    });
+    let values = [
+        "let a = []; loop { a = [a]; }",
+        "let a = []; for i in 0..990 { a = [a]; } a",
+        "let a = #{}; for i in 0..990 { a = #{ a: a }; } a",
+        "let a = [0]; loop { a[0] = a; }",
+        "let a = #{}; loop { a.x = a; }",
+        "let a = []; for i in 0..480 { a = [#{ a: a }]; } a.to_string()",
+        "let a = []; for i in 0..600 { a = [#{ a: a }]; } throw a",
+        "let a = Fn(\"f\"); loop { a = Fn(\"f\").curry(a); }",
+    ];
+    let bodies: Vec<String> = calls.chain(values.map(str::to_owned)).collect();
+    let run = move || {
+        for body in bodies {
             let _ = script(&format!("fn f(x) {{ {body} }}"), &json!(1));
         }
     };
-    std::thread::Builder::new().stack_size(1024 * 1024).spawn(run).unwrap().join().unwrap();
+    std::thread::Builder::new().stack_size(256 * 1024).spawn(run).unwrap().join().unwrap();
 }
 
 #[test]
