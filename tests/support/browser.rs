@@ -38,6 +38,7 @@ impl Browser {
             .args(["-c", LEASH, "leash"])
             .arg(find(&["chromedriver"]))
             .env("XDG_CONFIG_HOME", profile.path())
+            .env("TMPDIR", profile.path())
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
