@@ -1,7 +1,5 @@
 //! Accepted sends that are not in an inbox yet.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -99,47 +97,47 @@ async fn accept_new(
     // The checks count as one with the insert: a user deactivated before this statement gets nothing. The first of them always holds:
     // how the statement commits is set on the way, without another that would cost a round trip.
     let accepted = over_sends!(
-        query_scalar,
+        query,
         r#"insert into herald.outbox (id, lane, payload, due_at, pushed_at, batch_id)
            select id, lane, payload::json, coalesce(due_at, now()), case when pushed then now() end, batch_id
            from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::bool[], $8::uuid[])
                 as s(id, lane, payload, recipient, sender, due_at, pushed, batch_id)
            where (not $9 or (select set_config('synchronous_commit', 'off', true)) is not null)
              and (select active from herald.app_user u where u.username = s.recipient)
-             and (s.sender is null or (select true from herald.app_user u where u.username = s.sender))
-             and (s.batch_id is null or not exists (select from herald.cancelled_batch c where c.id = s.batch_id))
-           returning id"#,
+             and (s.sender is null or s.sender in (select username from herald.app_user u where u.username = any($5)))
+             and (s.batch_id is null or not exists (select from herald.cancelled_batch c where c.id = s.batch_id))"#,
         sends,
         early
     )
-    .fetch_all(&mut *connection)
+    .execute(&mut *connection)
     .await;
-    let accepted: HashSet<Uuid> = match accepted {
-        Ok(accepted) if accepted.len() == sends.len() => return Ok(vec![Accepted::Yes; sends.len()]),
-        Ok(accepted) => accepted.into_iter().collect(),
-        // The answer to an earlier try was lost.
-        Err(error) if error.as_database_error().is_some_and(|e| e.constraint() == Some("outbox_pkey")) => {
-            HashSet::new()
+    match accepted {
+        Ok(accepted) if accepted.rows_affected() == sends.len() as u64 => {
+            return Ok(vec![Accepted::Yes; sends.len()]);
         }
+        Ok(_) => {}
+        // The answer to an earlier try was lost.
+        Err(error) if error.as_database_error().is_some_and(|e| e.constraint() == Some("outbox_pkey")) => {}
         Err(error) => return Err(error),
-    };
-    let left: Vec<&Accepting> = sends.iter().filter(|send| !accepted.contains(&send.id.0)).collect();
-    let mut explained = accept_or_explain(connection, &left).await?.into_iter();
-    let answers = sends
-        .iter()
-        .map(|send| if accepted.contains(&send.id.0) { Some(Accepted::Yes) } else { explained.next() });
-    answers.collect::<Option<_>>().ok_or_else(|| sqlx::Error::Protocol("not every send was answered".into()))
+    }
+    let answers = accept_or_explain(connection, sends).await?;
+    if answers.len() == sends.len() {
+        Ok(answers)
+    } else {
+        Err(sqlx::Error::Protocol("not every send was answered".into()))
+    }
 }
 
-/// Accepts these sends too, and says of each why not. A send that was accepted before is accepted.
+/// Accepts those that are not, and says of each why not.
 async fn accept_or_explain(
     connection: &mut PgConnection,
-    sends: &[&Accepting],
+    sends: &[Accepting],
 ) -> Result<Vec<Accepted>, sqlx::Error> {
     let checked = over_sends!(
         query,
         r#"with send as materialized (
-             select s.*, coalesce((select active from herald.app_user u where u.username = s.recipient), false) as has_recipient,
+             select s.*, exists (select from herald.outbox o where o.id = s.id) as is_accepted,
+                    coalesce((select active from herald.app_user u where u.username = s.recipient), false) as has_recipient,
                     s.sender is null or (select true from herald.app_user u where u.username = s.sender) is true as has_sender,
                     exists (select from herald.cancelled_batch c where c.id = s.batch_id) as is_cancelled
              from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::bool[], $8::uuid[])
@@ -147,10 +145,11 @@ async fn accept_or_explain(
          ), accepted as (
              insert into herald.outbox (id, lane, payload, due_at, pushed_at, batch_id)
              select id, lane, payload::json, coalesce(due_at, now()), case when pushed then now() end, batch_id
-             from send where has_recipient and has_sender and not is_cancelled
+             from send where not is_accepted and has_recipient and has_sender and not is_cancelled
              on conflict (id) do nothing
          )
-         select has_recipient as "has_recipient!", has_sender as "has_sender!", is_cancelled as "is_cancelled!"
+         select is_accepted as "is_accepted!", has_recipient as "has_recipient!", has_sender as "has_sender!",
+                is_cancelled as "is_cancelled!"
          from send order by n"#,
         sends
     )
@@ -158,11 +157,12 @@ async fn accept_or_explain(
     .await?;
     Ok(checked
         .into_iter()
-        .map(|row| match (row.has_recipient, row.has_sender) {
-            (false, _) => Accepted::NoRecipient,
-            (true, false) => Accepted::NoSender,
-            (true, true) if row.is_cancelled => Accepted::Cancelled,
-            (true, true) => Accepted::Yes,
+        .map(|row| match row {
+            row if row.is_accepted => Accepted::Yes,
+            row if !row.has_recipient => Accepted::NoRecipient,
+            row if !row.has_sender => Accepted::NoSender,
+            row if row.is_cancelled => Accepted::Cancelled,
+            _ => Accepted::Yes,
         })
         .collect())
 }
