@@ -43,7 +43,7 @@ pub(crate) async fn behind_bulk(bench: &Bench, report: &mut Report) -> Result<()
     worker.go_on()?;
     let mails = bench.queues.email.lane(Lane::Bulk);
     let begun = Instant::now();
-    while mails.entries().await? < 1_000 {
+    while mails.jobs().await? < 1_000 {
         ensure!(begun.elapsed() < Duration::from_secs(30), "bulk mails do not come up");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -51,7 +51,7 @@ pub(crate) async fn behind_bulk(bench: &Bench, report: &mut Report) -> Result<()
     for _ in 0..5 {
         p99.push(percentile(&round(&catcher, &producer).await?, 0.99));
     }
-    ensure!(mails.entries().await? > 0, "the bulk ran out while the alerts were measured");
+    ensure!(mails.jobs().await? > 0, "the bulk ran out while the alerts were measured");
     report.figure("alert_mail_behind_bulk_ms_p99", &p99);
     // The rest need not be sent.
     worker.pause()?;

@@ -156,7 +156,7 @@ pub(crate) async fn alert_behind_bulk(bench: &Bench, report: &mut Report) -> Res
             Ok(())
         })
         .await?;
-        ensure!(bulk.entries().await? > 0, "the bulk ran out while the alerts were measured");
+        ensure!(bulk.jobs().await? > 0, "the bulk ran out while the alerts were measured");
         p99.push(percentile(&alerts, 0.99));
         bench.drained(Duration::from_secs(120)).await?;
     }

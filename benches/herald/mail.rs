@@ -75,7 +75,7 @@ pub(crate) async fn mail_vs_smtp(bench: &Bench, report: &mut Report) -> Result<(
         let (begun, cpu) = (Instant::now(), worker.cpu()?);
         worker.go_on()?;
         bench.drained(Duration::from_secs(60)).await?;
-        while bench.queues.email.lane(Lane::Normal).entries().await? > 0 {
+        while bench.queues.email.lane(Lane::Normal).jobs().await? > 0 {
             ensure!(begun.elapsed() < Duration::from_secs(120), "mails are left");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

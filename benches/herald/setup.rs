@@ -124,7 +124,7 @@ impl Bench {
         loop {
             let mut left = 0;
             for (_, queue) in self.queues.send.iter() {
-                left += queue.entries().await?;
+                left += queue.jobs().await?;
             }
             if left == 0 {
                 return Ok(());

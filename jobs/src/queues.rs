@@ -18,6 +18,7 @@ pub struct Lanes<J> {
 
 impl<J: herald_queue::Job> Lanes<J> {
     fn new(redis: &Redis, step: &str, options: &Options) -> Self {
+        let options = Options { pack: PACK, ..options.clone() };
         let queue = |lane: Lane| Queue::new(redis, &format!("{step}:{lane}"), options.clone());
         Self { queues: [queue(Lane::Alert), queue(Lane::Normal), queue(Lane::Bulk)] }
     }
@@ -56,6 +57,8 @@ pub struct Queues {
     prefix: String,
 }
 
+/// How many jobs that are pushed together travel as one entry.
+const PACK: u16 = 16;
 /// About how many answers a stream holds; older ones are in Postgres.
 const ANSWERS: usize = 100_000;
 

@@ -31,7 +31,7 @@ pub struct Pusher<J> {
 }
 
 impl<J: Job> Pusher<J> {
-    /// Starts a task that pushes to `queue`, which is deep from `max_depth` entries on.
+    /// Starts a task that pushes to `queue`, which is deep from `max_depth` jobs on.
     pub fn spawn(queue: Queue<J>, max_depth: u64) -> Self {
         let (orders, mut waiting) = mpsc::channel(4 * GROUP);
         let deep = Arc::new(AtomicBool::new(false));
@@ -49,8 +49,8 @@ impl<J: Job> Pusher<J> {
                 }
                 if looked.elapsed() >= LOOK {
                     looked = Instant::now();
-                    if let Ok(entries) = queue.entries().await {
-                        is_deep.store(entries >= max_depth, Ordering::Relaxed);
+                    if let Ok(jobs) = queue.jobs().await {
+                        is_deep.store(jobs >= max_depth, Ordering::Relaxed);
                     }
                 }
             }
@@ -58,7 +58,7 @@ impl<J: Job> Pusher<J> {
         Self { orders, deep }
     }
 
-    /// Whether the queue holds as many entries as it may, or takes none.
+    /// Whether the queue holds as many jobs as it may, or takes none.
     pub fn is_deep(&self) -> bool {
         self.deep.load(Ordering::Relaxed)
     }

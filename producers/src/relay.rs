@@ -55,7 +55,7 @@ pub enum RelayError {
 }
 
 impl Relay {
-    /// A relay that lets each lane grow to at most `max_depth` entries.
+    /// A relay that lets each lane grow to at most `max_depth` jobs.
     pub fn new(pool: PgPool, queues: Queues, clock: Clock, max_depth: u64) -> Self {
         Self { pool, queues, holder: herald_jobs::id::new(clock.now()), clock, max_depth }
     }
@@ -167,7 +167,7 @@ impl Relay {
         }
         if lost > 0 {
             metrics::counter!("herald_lost_jobs_total").increment(lost as u64);
-            tracing::warn!("Pushed {lost} jobs again whose entries were gone");
+            tracing::warn!("Pushed {lost} jobs again that were gone");
         }
         Ok(lost)
     }
@@ -176,9 +176,9 @@ impl Relay {
     /// there is no room.
     async fn age_of_lost<J: Job>(&self, queue: &Queue<J>) -> Result<Option<(f64, i64)>, QueueError> {
         let depth = queue.depth().await?;
-        let room = room(self.max_depth, depth.entries);
+        let room = room(self.max_depth, depth.jobs);
         let oldest = match depth.oldest_age {
-            None if depth.entries == 0 => Duration::ZERO,
+            None if depth.jobs == 0 => Duration::ZERO,
             // Redis' clock was set back behind its oldest entry: wait until it has caught up.
             None => return Ok(None),
             Some(age) => age,
@@ -205,7 +205,7 @@ impl Relay {
     }
 
     async fn room<J: Job>(&self, queue: &Queue<J>) -> Result<i64, QueueError> {
-        Ok(room(self.max_depth, queue.entries().await?))
+        Ok(room(self.max_depth, queue.jobs().await?))
     }
 
     fn sends(&self, lane: Lane) -> Queue<RawSendJob> {
@@ -213,8 +213,8 @@ impl Relay {
     }
 }
 
-fn room(max_depth: u64, entries: u64) -> i64 {
-    i64::try_from(max_depth.saturating_sub(entries).min(ROUND)).unwrap_or(0)
+fn room(max_depth: u64, jobs: u64) -> i64 {
+    i64::try_from(max_depth.saturating_sub(jobs).min(ROUND)).unwrap_or(0)
 }
 
 /// The job of the row `id`, as it is passed on, or why it is none.

@@ -151,9 +151,9 @@ pub(crate) async fn assert_memory_returns(herald: &Herald, before: u64) {
 
 /// Entries that stand in the streams of all sends.
 pub(crate) async fn sends_in_redis(herald: &Herald) -> u64 {
-    let mut entries = 0;
+    let mut jobs = 0;
     for (_, queue) in herald.queues.send.iter() {
-        entries += queue.entries().await.unwrap_or(0);
+        jobs += queue.jobs().await.unwrap_or(0);
     }
-    entries
+    jobs
 }

@@ -17,7 +17,6 @@ use herald_producers::{NewMessage, Options};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use redis::aio::MultiplexedConnection;
-use redis::streams::StreamRangeReply;
 use serde::Deserialize;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
@@ -80,9 +79,9 @@ async fn play(seed: u64) {
         "seed {seed}: of {} accepted {lost} were lost, {strange} are unknown",
         accepted.len()
     );
-    println!("seed {seed}: {} accepted, {duplicates} entries came twice", accepted.len());
+    println!("seed {seed}: {} accepted, {duplicates} jobs came twice", accepted.len());
     // Two relays may take the same rows once, when one takes over from another that is still at work.
-    assert!(duplicates <= MAX_DEPTH, "seed {seed}: {duplicates} entries came twice");
+    assert!(duplicates <= MAX_DEPTH, "seed {seed}: {duplicates} jobs came twice");
 }
 
 struct Model<'a> {
@@ -257,17 +256,12 @@ async fn consume(
     struct Job {
         id: Uuid,
     }
-    let mut read = redis::cmd("XRANGE");
-    read.arg(stream).arg("-").arg("+").arg("COUNT").arg(BATCH);
-    let entries: StreamRangeReply = read.query_async(redis).await.unwrap();
-    if entries.ids.is_empty() {
+    let entries = entries(redis, stream, BATCH).await;
+    if entries.is_empty() {
         return;
     }
-    let ids: Vec<Uuid> = entries
-        .ids
-        .iter()
-        .map(|entry| serde_json::from_str::<Job>(&entry.get::<String>("job").unwrap()).unwrap().id)
-        .collect();
+    let jobs = entries.iter().flat_map(|(_, jobs)| jobs);
+    let ids: Vec<Uuid> = jobs.map(|job| serde_json::from_str::<Job>(job).unwrap().id).collect();
     // Before they are deleted: the watch must never see fewer rows than it was told of.
     taken.fetch_add(ids.len() as u64, Ordering::SeqCst);
     let deleted: Vec<Uuid> = sqlx::query_scalar("delete from herald.outbox where id = any($1) returning id")
@@ -280,8 +274,23 @@ async fn consume(
         assert!(consumed.insert(id), "a row came back");
     }
     let mut delete = redis::cmd("XDEL");
-    delete.arg(stream).arg(entries.ids.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>());
+    delete.arg(stream).arg(entries.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>());
     delete.exec_async(redis).await.unwrap();
+    // Of what was taken, all but one for each entry are counted as packed.
+    let mut uncount = redis::cmd("DECRBY");
+    uncount.arg(format!("{stream}:packed")).arg(ids.len() - entries.len());
+    uncount.exec_async(redis).await.unwrap();
+}
+
+/// The oldest entries of a stream, each with its jobs.
+async fn entries(redis: &mut MultiplexedConnection, stream: &str, most: u64) -> Vec<(String, Vec<String>)> {
+    let mut read = redis::cmd("XRANGE");
+    read.arg(stream).arg("-").arg("+").arg("COUNT").arg(most);
+    let entries: Vec<(String, Vec<(String, String)>)> = read.query_async(redis).await.unwrap();
+    let jobs = |fields: Vec<(String, String)>| {
+        fields.into_iter().filter(|(name, _)| name == "job").map(|(_, job)| job).collect()
+    };
+    entries.into_iter().map(|(id, fields)| (id, jobs(fields))).collect()
 }
 
 /// Looks at the streams all the time; ends by a panic when they hold too much.
@@ -289,11 +298,12 @@ async fn watch(seed: u64, pool: PgPool, mut redis: MultiplexedConnection, taken:
     // What one burst may add behind the look at the depth, what a second relay's round may, and what a consumer has in hand.
     let (one_round, in_hand) = (MAX_DEPTH + BURST, BURST + BATCH);
     loop {
-        let (mut entries, before) = (0, taken.load(Ordering::SeqCst));
+        let (mut held, before) = (0, taken.load(Ordering::SeqCst));
         for (stream, _) in LANES {
-            let depth: u64 = redis::cmd("XLEN").arg(stream).query_async(&mut redis).await.unwrap();
-            assert!(depth <= MAX_DEPTH + one_round, "seed {seed}: {stream} holds {depth} entries");
-            entries += depth;
+            let depth: usize =
+                entries(&mut redis, stream, u64::MAX >> 1).await.iter().map(|(_, jobs)| jobs.len()).sum();
+            assert!(depth as u64 <= MAX_DEPTH + one_round, "seed {seed}: {stream} holds {depth} jobs");
+            held += depth as u64;
         }
         let rows: i64 =
             sqlx::query_scalar("select count(*) from herald.outbox").fetch_one(&pool).await.unwrap();
@@ -301,8 +311,8 @@ async fn watch(seed: u64, pool: PgPool, mut redis: MultiplexedConnection, taken:
         // The consumer does not wait while this looks from the one to the other.
         let meanwhile = taken.load(Ordering::SeqCst) - before;
         assert!(
-            entries <= rows + meanwhile + in_hand + MAX_DEPTH,
-            "seed {seed}: {entries} entries for {rows} rows, {meanwhile} taken meanwhile"
+            held <= rows + meanwhile + in_hand + MAX_DEPTH,
+            "seed {seed}: {held} jobs for {rows} rows, {meanwhile} taken meanwhile"
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

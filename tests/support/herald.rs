@@ -180,7 +180,7 @@ impl Herald {
 
     /// Entries in all queues; dead ones do not count.
     pub(crate) async fn depth(&self) -> u64 {
-        self.depths().await.iter().map(|depth| depth.entries).sum()
+        self.depths().await.iter().map(|depth| depth.jobs).sum()
     }
 
     async fn depths(&self) -> Vec<Depth> {

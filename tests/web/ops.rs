@@ -105,8 +105,8 @@ async fn figures_tell_of_queues_the_outbox_and_the_ledger() {
     for (name, expected) in [
         ("herald_outbox_waiting ", 2.0),
         ("herald_outbox_failed ", 1.0),
-        ("herald_queue_entries{queue=\"send:alert\"} ", 2.0),
-        ("herald_queue_entries{queue=\"send:bulk\"} ", 0.0),
+        ("herald_queue_jobs{queue=\"send:alert\"} ", 2.0),
+        ("herald_queue_jobs{queue=\"send:bulk\"} ", 0.0),
         ("herald_queue_dead{queue=\"email:bulk\"} ", 1.0),
         ("herald_queue_dead{queue=\"email:alert\"} ", 0.0),
         ("herald_deliveries{channel=\"email\",state=\"unknown\"} ", 1.0),

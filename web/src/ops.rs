@@ -125,7 +125,7 @@ async fn of_redis(queues: &Queues) -> Result<(), herald_jobs::queues::QueueError
 fn depth(queue: &str, depth: &herald_jobs::queues::Depth) {
     let queue = queue.to_owned();
     let oldest = depth.oldest_age.unwrap_or_default().as_secs_f64();
-    gauge!("herald_queue_entries", "queue" => queue.clone()).set(number(depth.entries));
+    gauge!("herald_queue_jobs", "queue" => queue.clone()).set(number(depth.jobs));
     gauge!("herald_queue_in_flight", "queue" => queue.clone()).set(number(depth.in_flight));
     gauge!("herald_queue_dead", "queue" => queue.clone()).set(number(depth.dead));
     gauge!("herald_queue_oldest_seconds", "queue" => queue).set(oldest);

@@ -104,7 +104,7 @@ async fn drain_singles(queue: &Queue<Noop>) -> Result<(), Box<dyn Error>> {
 }
 
 async fn drained(queue: &Queue<Noop>) -> Result<(), Box<dyn Error>> {
-    while queue.depth().await?.entries > 0 {
+    while queue.depth().await?.jobs > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())

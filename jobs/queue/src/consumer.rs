@@ -25,8 +25,9 @@ use crate::{
     queue::Core,
 };
 
-/// How often a consumer asks its worker whether it is shutting down: while handlers run, apalis does not say so.
-const SHUTDOWN_LOOK: Duration = Duration::from_millis(50);
+/// How often a consumer asks its worker whether it is shutting down (while handlers run, apalis does not say so), and looks
+/// whether a pause has ended.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The consuming side of a queue, for `WorkerBuilder::backend`. It cannot fail: whatever Redis does, it tries again.
 ///
@@ -45,9 +46,9 @@ pub type BatchConsumer<J> = Consumer<J, Many>;
 /// What a handler is given of an entry beside the job: take it as an argument `Data<Delivery>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// The name of the entry, the same at each delivery.
+    /// The name of the entry, the same at each delivery; a job that leaves its pack gets another.
     pub id: EntryId,
-    /// Which delivery this is, from 1.
+    /// Which delivery this is, from 1. That in a pack does not count.
     pub attempt: u32,
     /// When the job was pushed, since the epoch by Redis's clock.
     pub enqueued_at: Duration,
@@ -184,7 +185,8 @@ impl<J: Job, S: Shape<J>> Consumer<J, S> {
     }
 }
 
-/// Stops the consumer as soon as its worker shuts down, and tells when all of it has ended.
+/// Wakes the worker at the end of pauses, stops the consumer as soon as its worker shuts down, and tells when all of it has
+/// ended.
 async fn supervise<J: Job>(
     hub: Arc<Hub<J>>,
     worker: WorkerContext,
@@ -192,7 +194,7 @@ async fn supervise<J: Job>(
 ) {
     while hub.control.phase() == Phase::Running && !worker.is_shutting_down() {
         tokio::select! {
-            () = tokio::time::sleep(SHUTDOWN_LOOK) => {}
+            () = tokio::time::sleep(LOOK) => hub.end_pause(),
             _ = hub.control.reached(Phase::Stopping) => {}
         }
     }

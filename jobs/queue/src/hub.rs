@@ -14,7 +14,7 @@ use crate::{
     Entry, EntryId, Failure, WorkerOptions,
     control::Control,
     figures::Figures,
-    lane::{Grave, Lane, Message, Parked, Report},
+    lane::{Grave, Lane, Parked, Report},
     queue::Core,
 };
 
@@ -123,7 +123,7 @@ impl<J> Hub<J> {
                 Wait::ForRoom => changed.await,
                 Wait::Until(until) => {
                     tokio::select! {
-                        () = tokio::time::sleep_until(until.into()) => self.taker.wake(),
+                        () = tokio::time::sleep_until(until.into()) => {}
                         () = changed => {}
                     }
                 }
@@ -224,10 +224,7 @@ impl<J> Hub<J> {
                     done += 1;
                     report.done.push(ticket.id);
                 }
-                Some(failure) => {
-                    let fate = self.fate(lane, ticket, failure, &mut outage);
-                    report.parked.extend(fate);
-                }
+                Some(failure) => self.fail(lane, report, ticket, failure, &mut outage),
             }
         }
         if done > 0 {
@@ -237,31 +234,36 @@ impl<J> Hub<J> {
         self.send(reports);
     }
 
-    /// What becomes of a failed entry: parked as answered, or handed to the undertaker.
-    fn fate(
+    /// What becomes of a failed entry: it is reported, or handed to the undertaker.
+    fn fail(
         &self,
         lane: &Lane,
+        report: &mut Report,
         ticket: Ticket,
         failure: &Failure,
         outage: &mut Option<Duration>,
-    ) -> Option<Parked> {
+    ) {
         let Ticket { id, attempt } = ticket;
         let queue = &self.core.name;
         match failure {
             Failure::Outage { reason } => {
                 self.figures.outage.increment(1);
                 let delay = *outage.get_or_insert_with(|| self.outage(reason));
-                Some(Parked { id, delay, count: attempt.saturating_sub(1) })
+                report.parked.push(Parked { id, delay, count: attempt.saturating_sub(1) });
+            }
+            Failure::Retry { reason, .. } | Failure::Dead { reason } if id.is_part() => {
+                self.figures.retried.increment(1);
+                warn!(queue, %id, reason, "A job of a pack failed and will be tried by itself");
+                report.failed.push(id);
             }
             Failure::Retry { reason, after } if attempt < self.options.max_attempts => {
                 self.figures.retried.increment(1);
                 let delay = after.unwrap_or_else(|| self.options.retry.after(attempt));
                 warn!(queue, %id, attempt, reason, "A job failed and will be tried again in {delay:?}");
-                Some(Parked { id, delay, count: attempt })
+                report.parked.push(Parked { id, delay, count: attempt });
             }
             Failure::Retry { reason, .. } | Failure::Dead { reason } => {
                 self.bury(lane, Grave { id, attempts: attempt, reason: reason.clone() });
-                None
             }
         }
     }
@@ -280,9 +282,7 @@ impl<J> Hub<J> {
 
     fn send(&self, reports: Vec<Report>) {
         for (lane, report) in self.lanes.iter().zip(reports) {
-            if !report.done.is_empty() || !report.parked.is_empty() {
-                lane.send(Message::Report(report));
-            }
+            lane.report(report);
         }
     }
 
@@ -319,6 +319,17 @@ impl<J> Hub<J> {
         state.paused_until = Some(now + state.pause);
         warn!(queue = self.core.name, reason, "An outage: pausing for {:?}", state.pause);
         state.pause
+    }
+
+    /// Wakes the worker for what has waited here for the end of a pause.
+    pub(crate) fn end_pause(&self) {
+        let state = self.state();
+        let has_ended = state.paused_until.is_some_and(|until| until <= Instant::now());
+        let waits = !state.fresh.is_empty() || !state.again.is_empty();
+        drop(state);
+        if has_ended && waits {
+            self.taker.wake();
+        }
     }
 
     fn recovered(&self) {

@@ -14,9 +14,9 @@ use crate::{
 /// How full a queue is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Depth {
-    /// Entries in the streams: waiting, running, and waiting for their next try.
-    pub entries: u64,
-    /// Entries of these that a worker has.
+    /// Jobs in the streams: waiting, running, and waiting for their next try.
+    pub jobs: u64,
+    /// Entries of these that a worker has; a pack is one.
     pub in_flight: u64,
     /// Entries of these that wait for their next try.
     pub parked: u64,
@@ -53,7 +53,7 @@ impl<J: Job> Queue<J> {
         let mut total = Depth::default();
         for keys in &self.core.shards {
             let depth = self.depth_of(keys, now).await?;
-            total.entries += depth.entries;
+            total.jobs += depth.jobs;
             total.in_flight += depth.in_flight;
             total.parked += depth.parked;
             total.dead += depth.dead;
@@ -63,23 +63,24 @@ impl<J: Job> Queue<J> {
         Ok(total)
     }
 
-    /// How many entries the streams hold, without a look at anything else.
-    pub async fn entries(&self) -> Result<u64, QueueError> {
+    /// How many jobs the streams hold, without a look at anything else.
+    pub async fn jobs(&self) -> Result<u64, QueueError> {
         let mut ask = redis::pipe();
         for keys in &self.core.shards {
-            ask.cmd("XLEN").arg(&keys.stream);
+            ask.cmd("XLEN").arg(&keys.stream).cmd("GET").arg(&keys.packed);
         }
-        let entries: Vec<u64> = ask.query_async(&mut self.core.redis.single()?).await?;
-        Ok(entries.iter().sum())
+        let counts: Vec<Option<i64>> = ask.query_async(&mut self.core.redis.single()?).await?;
+        Ok(counts.chunks(2).map(|counts| jobs(counts[0].unwrap_or(0), counts[1])).sum())
     }
 
     async fn depth_of(&self, keys: &Keys, now: Duration) -> Result<Depth, QueueError> {
         let mut connection = self.core.redis.single()?;
         let mut ask = redis::pipe();
         ask.cmd("XRANGE").arg(&keys.stream).arg("-").arg("+").arg("COUNT").arg(1);
-        ask.cmd("XLEN").arg(&keys.stream).cmd("XLEN").arg(&keys.dead);
+        ask.cmd("XLEN").arg(&keys.stream).cmd("GET").arg(&keys.packed).cmd("XLEN").arg(&keys.dead);
         ask.cmd("MEMORY").arg("USAGE").arg(&keys.stream).cmd("MEMORY").arg("USAGE").arg(&keys.dead);
-        let (oldest, entries, dead, bytes, dead_bytes): (Value, u64, u64, Option<u64>, Option<u64>) =
+        type Answer = (Value, i64, Option<i64>, u64, Option<u64>, Option<u64>);
+        let (oldest, entries, packed, dead, bytes, dead_bytes): Answer =
             ask.query_async(&mut connection).await?;
         let mut ask = redis::cmd("XPENDING");
         ask.arg(&keys.stream).arg(&self.core.options.group);
@@ -91,7 +92,7 @@ impl<J: Job> Queue<J> {
         let parked = consumers.iter().filter(|(name, _)| name == PARKED).map(|(_, count)| count).sum();
         let oldest = reply::entries(oldest, keys.shard).pop();
         Ok(Depth {
-            entries,
+            jobs: jobs(entries, packed),
             in_flight: pending - parked,
             parked,
             oldest_age: oldest.and_then(|(id, _)| now.checked_sub(Duration::from_millis(id.ms))),
@@ -139,13 +140,20 @@ impl<J: Job> Queue<J> {
     }
 
     fn id(&self, text: &str) -> Result<EntryId, QueueError> {
-        EntryId::parse(text).ok_or_else(|| QueueError::NotAnId(text.to_owned()))
+        let id = EntryId::parse(text).filter(|id| !id.is_part());
+        id.ok_or_else(|| QueueError::NotAnId(text.to_owned()))
     }
 
     fn keys(&self, id: EntryId) -> Result<&Keys, QueueError> {
         let keys = self.core.shards.get(usize::from(id.shard));
         keys.ok_or_else(|| QueueError::NotAnId(id.to_string()))
     }
+}
+
+/// An empty stream holds none, and each entry holds one at least, whatever was deleted by hand.
+fn jobs(entries: i64, packed: Option<i64>) -> u64 {
+    let packed = packed.filter(|_| entries > 0).unwrap_or(0).max(0);
+    u64::try_from(entries + packed).unwrap_or(0)
 }
 
 /// Three fields of the undertaker's come first, then the entry's own.

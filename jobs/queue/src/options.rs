@@ -11,7 +11,7 @@ pub struct WorkerOptions<J> {
     /// The most entries of one batch, and of one read.
     pub batch: usize,
     /// How many entries are read ahead of what can start now: 0 for single jobs, so that none waits here while
-    /// another worker is idle, and one batch for batches, when `None`.
+    /// another worker is idle, and one batch for batches, when `None`. The last pack that is read may bring more.
     pub prefetch: Option<usize>,
     /// How often an entry is delivered before it is dead. Outages and orderly stops do not count, the death of
     /// a worker does.

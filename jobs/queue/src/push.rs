@@ -27,27 +27,64 @@ const CHUNK: usize = 500;
 pub(crate) struct Pusher {
     core: Arc<Core>,
     gathered: Pipeline,
+    /// How many jobs are gathered.
+    jobs: usize,
+    /// What the next pack of each shard holds so far.
+    packs: Vec<Pack>,
     sending: Option<JoinHandle<Result<(), RedisError>>>,
+}
+
+/// Jobs of one shard and one trace.
+#[derive(Clone, Default)]
+struct Pack {
+    jobs: Vec<Vec<u8>>,
+    trace: Option<String>,
 }
 
 impl Pusher {
     pub(crate) fn new(core: Arc<Core>) -> Self {
-        Self { core, gathered: Pipeline::new(), sending: None }
+        let packs = vec![Pack::default(); core.shards.len()];
+        Self { core, gathered: Pipeline::new(), jobs: 0, packs, sending: None }
     }
 
     /// Adds a job to the pipeline; `trace` is asked of the options when it is not given. An error forgets what was
     /// gathered with it, as every error here does: the caller is told that the push failed, and will repeat it.
     pub(crate) fn add<J: Job>(&mut self, job: &J, trace: Option<String>) -> Result<(), QueueError> {
         let trace = trace.or_else(|| self.core.trace());
-        let command = envelope::push_command(self.core.stream_for(job), job, trace.as_deref())
-            .inspect_err(|_| self.gathered.clear())?;
-        self.gathered.add_command(command);
+        let payload = envelope::encode(job).inspect_err(|_| self.forget())?;
+        let shard = self.core.shard_for(job);
+        if self.packs[shard].trace != trace {
+            self.close(shard);
+            self.packs[shard].trace = trace;
+        }
+        self.jobs += 1;
+        self.packs[shard].jobs.push(payload);
+        if self.packs[shard].jobs.len() >= self.core.pack() {
+            self.close(shard);
+        }
         Ok(())
+    }
+
+    /// Adds a shard's pack to the pipeline.
+    fn close(&mut self, shard: usize) {
+        let (Pack { jobs, trace }, keys) = (&mut self.packs[shard], &self.core.shards[shard]);
+        match jobs.as_slice() {
+            [] => return,
+            [job] => self.gathered.add_command(envelope::push_command(&keys.stream, job, trace.as_deref())),
+            jobs => self.gathered.add_command(envelope::pack_command(keys, jobs, trace.as_deref())),
+        };
+        jobs.clear();
+    }
+
+    fn forget(&mut self) {
+        self.gathered.clear();
+        self.jobs = 0;
+        self.packs.iter_mut().for_each(|pack| pack.jobs.clear());
     }
 
     /// Ready when another job may be added.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), QueueError>> {
-        if self.gathered.len() < CHUNK {
+        if self.jobs < CHUNK {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_sent(cx))?;
@@ -58,7 +95,7 @@ impl Pusher {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), QueueError>> {
         loop {
             ready!(self.poll_sent(cx))?;
-            if self.gathered.is_empty() {
+            if self.jobs == 0 {
                 return Poll::Ready(Ok(()));
             }
             self.send()?;
@@ -66,7 +103,9 @@ impl Pusher {
     }
 
     fn send(&mut self) -> Result<(), QueueError> {
+        (0..self.packs.len()).for_each(|shard| self.close(shard));
         let mut connection = self.core.redis.bulk()?;
+        self.jobs = 0;
         let pipeline = std::mem::replace(&mut self.gathered, Pipeline::with_capacity(CHUNK));
         self.sending = Some(tokio::spawn(async move { pipeline.exec_async(&mut connection).await }));
         Ok(())
@@ -79,7 +118,7 @@ impl Pusher {
         let sent = ready!(sending.poll_unpin(cx));
         self.sending = None;
         let sent = sent.map_err(|_| QueueError::Cancelled).and_then(|sent| sent.map_err(QueueError::from));
-        Poll::Ready(sent.inspect_err(|_| self.gathered.clear()))
+        Poll::Ready(sent.inspect_err(|_| self.forget()))
     }
 }
 

@@ -26,6 +26,10 @@ pub struct Options {
     pub group: String,
     /// How many streams the queue is spread over. Jobs are spread by [`Job::shard_key`], or in turn.
     pub shards: u16,
+    /// The most jobs of one entry, up to 1,000. Jobs that are pushed together, for the same shard and with the same trace,
+    /// travel as one entry of so many at most, a *pack*, which costs Redis little more than one job. 1: each is an entry of
+    /// its own.
+    pub pack: u16,
     /// About how many dead entries are kept for each shard; all of them when `None`.
     pub dead_limit: Option<usize>,
     /// Asked at each push for the W3C traceparent of the current span, which travels with the job.
@@ -34,14 +38,21 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { prefix: "herald".into(), group: "workers".into(), shards: 1, dead_limit: None, trace: None }
+        Self {
+            prefix: "herald".into(),
+            group: "workers".into(),
+            shards: 1,
+            pack: 1,
+            dead_limit: None,
+            trace: None,
+        }
     }
 }
 
 /// A named queue of jobs of type `J`: a Redis stream for each shard, and one consumer group over it.
 ///
 /// The keys are `{prefix}:{{name:shard}}`, as in `herald:{send:alert:0}`, and the same with `:dead` behind it for
-/// the entries that failed for good. The braces are Redis Cluster's hash tag. Clones are cheap.
+/// the entries that failed for good and `:packed` for a count. The braces are Redis Cluster's hash tag. Clones are cheap.
 pub struct Queue<J> {
     pub(crate) core: Arc<Core>,
     job: PhantomData<fn(J) -> J>,
@@ -62,6 +73,8 @@ pub(crate) struct Keys {
     pub(crate) shard: u16,
     pub(crate) stream: String,
     pub(crate) dead: String,
+    /// How many jobs have no entry of their own, as packs hold more than one.
+    pub(crate) packed: String,
 }
 
 impl<J: Job> Queue<J> {
@@ -70,7 +83,7 @@ impl<J: Job> Queue<J> {
         let shards = (0..options.shards.max(1))
             .map(|shard| {
                 let stream = format!("{}:{{{name}:{shard}}}", options.prefix);
-                Keys { shard, dead: format!("{stream}:dead"), stream }
+                Keys { shard, dead: format!("{stream}:dead"), packed: format!("{stream}:packed"), stream }
             })
             .collect();
         let core =
@@ -91,7 +104,11 @@ impl<J: Job> Queue<J> {
     /// Pushes one job. When this is an error the job may be in the stream nevertheless: Redis may have taken it
     /// and the answer been lost.
     pub async fn push(&self, job: &J) -> Result<(), QueueError> {
-        let command = envelope::push_command(self.core.stream_for(job), job, self.core.trace().as_deref())?;
+        let command = envelope::push_command(
+            &self.core.shards[self.core.shard_for(job)].stream,
+            &envelope::encode(job)?,
+            self.core.trace().as_deref(),
+        );
         Ok(command.exec_async(&mut self.core.redis.single()?).await?)
     }
 
@@ -141,13 +158,17 @@ impl Core {
         self.options.trace.and_then(|current| current())
     }
 
-    pub(crate) fn stream_for<J: Job>(&self, job: &J) -> &str {
-        let number = match job.shard_key() {
+    /// The most jobs of one entry: Lua can unpack fewer than 8,000 values.
+    pub(crate) fn pack(&self) -> usize {
+        self.options.pack.clamp(1, 1_000).into()
+    }
+
+    pub(crate) fn shard_for<J: Job>(&self, job: &J) -> usize {
+        match job.shard_key() {
             _ if self.shards.len() == 1 => 0,
             Some(key) => usize::try_from(hash(key.as_bytes()) % self.shards.len() as u64).unwrap_or(0),
             None => self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len(),
-        };
-        self.shards.get(number).map_or("", |keys| &keys.stream)
+        }
     }
 }
 

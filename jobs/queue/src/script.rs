@@ -10,6 +10,8 @@ use redis::{
 use crate::id::EntryId;
 
 pub(crate) static ACK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/ack.lua")));
+pub(crate) static UNPACK: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/unpack.lua")));
 pub(crate) static PARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/park.lua")));
 pub(crate) static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/renew.lua")));
 pub(crate) static BURY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/bury.lua")));
@@ -17,6 +19,9 @@ pub(crate) static REPLAY: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/replay.lua")));
 pub(crate) static FORGET: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/forget.lua")));
+
+/// Goes with each pack, which is a few times as long: a pipeline cannot load a script in the middle.
+pub(crate) const PACK: &str = include_str!("scripts/pack.lua");
 
 /// The most entries that one script call handles: Redis answers nobody else meanwhile, and Lua can unpack fewer
 /// than 8,000 values.

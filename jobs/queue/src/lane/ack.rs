@@ -6,7 +6,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::warn;
 
-use super::{CLOSE_LIMIT, Lane, Message, Parked, fetch, millis};
+use super::{CLOSE_LIMIT, Lane, Message, Parked, Report, fetch, millis, packs::Over};
 use crate::{
     EntryId,
     connection::{Link, QueueError, is_group_missing},
@@ -16,30 +16,35 @@ use crate::{
 
 /// How many messages are gathered at most before their results are saved together.
 const GATHERED: usize = 1_000;
+/// How many packs one script call ends at most.
+const PACKS: usize = 50;
 
 pub(super) async fn run<J>(hub: Arc<Hub<J>>, lane: Arc<Lane>, mut inbox: UnboundedReceiver<Message>) {
     let mut link = lane.link(&hub.core, "saving results of", CLOSE_LIMIT);
     let mut messages = Vec::new();
     let mut ends = false;
     while !ends && inbox.recv_many(&mut messages, GATHERED).await > 0 {
-        let (mut done, mut parked) = (Vec::new(), Vec::new());
+        let mut all = Report::default();
         for message in messages.drain(..) {
             match message {
-                Message::Report(report) if done.is_empty() && parked.is_empty() => {
-                    (done, parked) = (report.done, report.parked);
-                }
+                Message::Report(report) if all.is_empty() => all = report,
                 Message::Report(report) => {
-                    done.extend(report.done);
-                    parked.extend(report.parked);
+                    all.done.extend(report.done);
+                    all.parked.extend(report.parked);
+                    all.failed.extend(report.failed);
                 }
                 Message::End => ends = true,
             }
         }
-        done.sort_unstable();
-        for chunk in done.chunks(script::CHUNK) {
+        let over = lane.packs.settle(&mut all);
+        all.done.sort_unstable();
+        for chunk in all.done.chunks(script::CHUNK) {
             save(&hub, &lane, &mut link, Work::Acknowledge(chunk)).await;
         }
-        for chunk in parked.chunks(script::CHUNK) {
+        for chunk in over.chunks(PACKS) {
+            save(&hub, &lane, &mut link, Work::Unpack(chunk)).await;
+        }
+        for chunk in all.parked.chunks(script::CHUNK) {
             save(&hub, &lane, &mut link, Work::Park(chunk)).await;
         }
     }
@@ -50,6 +55,7 @@ pub(super) async fn run<J>(hub: Arc<Hub<J>>, lane: Arc<Lane>, mut inbox: Unbound
 #[derive(Clone, Copy)]
 enum Work<'a> {
     Acknowledge(&'a [EntryId]),
+    Unpack(&'a [Over]),
     Park(&'a [Parked]),
     /// Give back whatever is still ours, and delete our name.
     Leave,
@@ -59,6 +65,7 @@ impl Work<'_> {
     fn ids(self) -> Vec<EntryId> {
         match self {
             Self::Acknowledge(ids) => ids.to_vec(),
+            Self::Unpack(packs) => packs.iter().map(|over| over.id).collect(),
             Self::Park(parked) => parked.iter().map(|parked| parked.id).collect(),
             Self::Leave => Vec::new(),
         }
@@ -69,6 +76,7 @@ impl Work<'_> {
         let mut connection = link.get().await?;
         match self {
             Self::Acknowledge(ids) => acknowledge(lane, ids, &mut connection).await,
+            Self::Unpack(packs) => unpack(lane, packs, &mut connection).await,
             Self::Park(parked) => lane.park(parked, &mut connection).await,
             Self::Leave => fetch::leave(lane, &mut connection).await.map(|()| Vec::new()),
         }
@@ -103,10 +111,24 @@ pub(super) async fn acknowledge(
     ids: &[EntryId],
     connection: &mut MultiplexedConnection,
 ) -> Result<Vec<EntryId>, QueueError> {
-    let mut call = script::call(&script::ACK, &[&lane.keys.stream]);
+    let mut call = script::call(&script::ACK, &[&lane.keys.stream, &lane.keys.packed]);
     call.arg(&lane.group).arg(&lane.consumer).arg(millis(lane.sure_until(ids)));
     for id in ids {
         call.arg(script::Arg(*id));
     }
     lane.others(script::run(&script::ACK, &call, connection).await?)
+}
+
+/// Deletes packs that are ours, and puts back what is left of them; answers those that are not ours.
+async fn unpack(
+    lane: &Lane,
+    packs: &[Over],
+    connection: &mut MultiplexedConnection,
+) -> Result<Vec<EntryId>, QueueError> {
+    let mut call = script::call(&script::UNPACK, &[&lane.keys.stream, &lane.keys.packed]);
+    call.arg(&lane.group).arg(&lane.consumer);
+    for Over { id, size, left } in packs {
+        call.arg(script::Arg(*id)).arg(*size).arg(left.len()).arg(left);
+    }
+    lane.others(script::run(&script::UNPACK, &call, connection).await?)
 }

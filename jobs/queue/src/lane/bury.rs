@@ -7,7 +7,7 @@ use redis::{Value, aio::MultiplexedConnection};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::warn;
 
-use super::{Funeral, Grave, Lane, Message, Parked, Report};
+use super::{Funeral, Grave, Lane, Parked, Report};
 use crate::{
     DeadDecision, DeadJob, Job,
     connection::{Link, QueueError, is_group_missing},
@@ -63,7 +63,7 @@ async fn hold<J: Job>(hub: Arc<Hub<J>>, lane: Arc<Lane>, link: Arc<tokio::sync::
     } else {
         let count = grave.attempts.max(hub.options.max_attempts);
         let parked = vec![Parked { id: grave.id, delay: Duration::ZERO, count }];
-        lane.send(Message::Report(Report { done: Vec::new(), parked }));
+        lane.report(Report { parked, ..Report::default() });
     }
     hub.buried();
 }
@@ -75,11 +75,25 @@ async fn attempt<J: Job>(
     grave: &Grave,
     connection: &mut MultiplexedConnection,
 ) -> Result<bool, QueueError> {
+    let Some((payload, envelope)) = exhume(lane, grave, connection).await? else {
+        return Ok(true);
+    };
+    // It died with its workers, as one: which of its jobs is to blame is found out one by one.
+    if let Some(size) = envelope.pack() {
+        lane.take_apart(grave.id, size);
+        return Ok(true);
+    }
     let keep = match &hub.options.on_dead {
         None => true,
         Some(on_dead) => {
-            let Some(dead) = exhume(lane, grave, connection).await? else {
-                return Ok(true);
+            let dead = DeadJob {
+                id: grave.id,
+                job: envelope.decode().ok(),
+                payload,
+                reason: grave.reason.clone(),
+                attempts: grave.attempts,
+                enqueued_at: envelope.enqueued_at,
+                trace: envelope.trace,
             };
             // A panic of the hook must not end the task that buries for everybody.
             let decision = AssertUnwindSafe(async { on_dead(dead).await }).catch_unwind().await;
@@ -100,27 +114,15 @@ async fn attempt<J: Job>(
     Ok(true)
 }
 
-/// What the hook is told; `None` when the entry is gone.
-async fn exhume<J: Job>(
+/// The entry, and it as text; `None` when it is gone.
+async fn exhume(
     lane: &Lane,
     grave: &Grave,
     connection: &mut MultiplexedConnection,
-) -> Result<Option<DeadJob<J>>, QueueError> {
+) -> Result<Option<(String, Envelope)>, QueueError> {
     let id = grave.id.stream_id();
     let answer: Value =
         redis::cmd("XRANGE").arg(&lane.keys.stream).arg(&id).arg(&id).query_async(connection).await?;
-    let Some((id, fields)) = reply::entries(answer, lane.keys.shard).pop() else {
-        return Ok(None);
-    };
-    let payload = payload_text(&fields);
-    let envelope = Envelope::read(id, fields);
-    Ok(Some(DeadJob {
-        id,
-        job: envelope.decode().ok(),
-        payload,
-        reason: grave.reason.clone(),
-        attempts: grave.attempts,
-        enqueued_at: envelope.enqueued_at,
-        trace: envelope.trace,
-    }))
+    let entry = reply::entries(answer, lane.keys.shard).pop();
+    Ok(entry.map(|(id, fields)| (payload_text(&fields), Envelope::read(id, fields))))
 }

@@ -216,10 +216,8 @@ async fn claim<J: Job>(
         ack::acknowledge(lane, &missing, connection).await?;
     }
     let taken = claimed.len();
-    let entries = claimed
-        .into_iter()
-        .filter_map(|(id, fields, attempt)| lane.admit(hub, id, fields, attempt))
-        .collect();
+    let entries =
+        claimed.into_iter().flat_map(|(id, fields, attempt)| lane.admit(hub, id, fields, attempt)).collect();
     lane.offer(hub, entries, true);
     Ok(taken)
 }

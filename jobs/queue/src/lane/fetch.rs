@@ -26,8 +26,9 @@ const END_LIMIT: Duration = Duration::from_secs(1);
 pub(super) async fn run<J: Job>(hub: Arc<Hub<J>>, lane: Arc<Lane>) {
     let mut link = lane.link(&hub.core, "reading", ANSWER_LIMIT);
     let mut client = None;
+    let mut density = 1;
     while let Some(room) = hub.room().await {
-        let step = step(&hub, &lane, &mut link, &mut client, room).await;
+        let step = step(&hub, &lane, &mut link, &mut client, &mut density, room).await;
         match step {
             Ok(()) => link.succeeded(),
             Err(error) => {
@@ -41,12 +42,13 @@ pub(super) async fn run<J: Job>(hub: Arc<Hub<J>>, lane: Arc<Lane>) {
     }
 }
 
-/// Reads once. A group that has vanished is an error as any other, after which all begins anew.
+/// Reads once: as many entries as bring `room` jobs, if each holds `density` jobs as those of the last read did. A group that has vanished is an error as any other, after which all begins anew.
 async fn step<J: Job>(
     hub: &Hub<J>,
     lane: &Lane,
     link: &mut Link,
     client: &mut Option<u64>,
+    density: &mut usize,
     room: usize,
 ) -> Result<(), QueueError> {
     let is_new = !link.is_connected();
@@ -58,7 +60,7 @@ async fn step<J: Job>(
     if lane.recovery_is_due() {
         recover(lane, &mut connection).await.inspect_err(|_| lane.ask_recovery())?;
     }
-    read(hub, lane, &mut connection, *client, room).await
+    read(hub, lane, &mut connection, *client, density, room).await
 }
 
 async fn read<J: Job>(
@@ -66,11 +68,12 @@ async fn read<J: Job>(
     lane: &Lane,
     connection: &mut MultiplexedConnection,
     client: Option<u64>,
+    density: &mut usize,
     room: usize,
 ) -> Result<(), QueueError> {
     let mut command = redis::cmd("XREADGROUP");
     command.arg("GROUP").arg(&lane.group).arg(&lane.consumer);
-    command.arg("COUNT").arg(room).arg("BLOCK").arg(millis(BLOCK));
+    command.arg("COUNT").arg(room.div_ceil(*density)).arg("BLOCK").arg(millis(BLOCK));
     command.arg("STREAMS").arg(&lane.keys.stream).arg(">");
     let asked = hub.redis_time();
     let mut answer = std::pin::pin!(command.query_async::<Value>(connection));
@@ -86,11 +89,16 @@ async fn read<J: Job>(
             }
         }
     };
+    let found = reply::read(answer, lane.keys.shard);
+    let held = found.len();
     let mut entries = Vec::new();
-    for (id, fields) in reply::read(answer, lane.keys.shard) {
+    for (id, fields) in found {
         if lane.hold(id, asked) {
             entries.extend(lane.admit(hub, id, fields, 1));
         }
+    }
+    if held > 0 {
+        *density = entries.len().div_ceil(held).max(1);
     }
     lane.offer(hub, entries, false);
     Ok(())

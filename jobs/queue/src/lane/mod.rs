@@ -6,6 +6,7 @@ mod bury;
 mod claim;
 mod fetch;
 mod lease;
+mod packs;
 
 use std::{
     collections::HashMap,
@@ -16,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use self::packs::Packs;
 use redis::{Value, aio::MultiplexedConnection};
 use tokio::{
     sync::{Notify, mpsc},
@@ -49,6 +51,7 @@ pub(crate) struct Lane {
     consumer: String,
     takeover_after: Duration,
     held: Mutex<Held>,
+    packs: Packs,
     results: mpsc::UnboundedSender<Message>,
     graves: mpsc::UnboundedSender<Funeral>,
     /// Held while entries are under way here by a claim, when they are ours in Redis and not yet in `held`.
@@ -102,6 +105,14 @@ pub(crate) enum Message {
 pub(crate) struct Report {
     pub(crate) done: Vec<EntryId>,
     pub(crate) parked: Vec<Parked>,
+    /// Jobs of packs that have failed: each is to be tried again by itself.
+    pub(crate) failed: Vec<EntryId>,
+}
+
+impl Report {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.parked.is_empty() && self.failed.is_empty()
+    }
 }
 
 pub(crate) struct Parked {
@@ -137,6 +148,7 @@ impl Lane {
             consumer,
             takeover_after,
             held: Mutex::new(Held::default()),
+            packs: Packs::default(),
             results,
             graves,
             claiming: tokio::sync::Mutex::new(()),
@@ -146,8 +158,14 @@ impl Lane {
         (lane, Inboxes { results: results_inbox, graves: graves_inbox })
     }
 
+    pub(crate) fn report(&self, report: Report) {
+        if !report.is_empty() {
+            self.send(Message::Report(report));
+        }
+    }
+
     /// Sending fails only once the lane has ended, and then others take over what it held.
-    pub(crate) fn send(&self, message: Message) {
+    fn send(&self, message: Message) {
         let _ = self.results.send(message);
     }
 
@@ -276,19 +294,41 @@ impl Lane {
         Ok(crate::reply::ids(answer, self.keys.shard))
     }
 
-    /// Reads an entry that has just become ours. One that cannot be read goes to the undertaker.
-    fn admit<J: Job>(&self, hub: &Hub<J>, id: EntryId, fields: Fields, attempt: u32) -> Option<Entry<J>> {
+    /// Reads an entry that has just become ours. One that cannot be read goes to the undertaker; of a pack, only the jobs that
+    /// can be read are run, and all are taken apart when it was delivered before.
+    fn admit<J: Job>(&self, hub: &Hub<J>, id: EntryId, fields: Fields, attempt: u32) -> Vec<Entry<J>> {
         let mut envelope = Envelope::read(id, fields);
-        match envelope.decode() {
-            Ok(job) => {
-                let (enqueued_at, trace) = (envelope.enqueued_at, envelope.trace.take());
-                Some(Entry { id, attempt, enqueued_at, trace, job })
+        let (enqueued_at, trace) = (envelope.enqueued_at, envelope.trace.take());
+        let entry = |id, job| Entry { id, attempt, enqueued_at, trace: trace.clone(), job };
+        match envelope.pack() {
+            Some(size) if attempt > 1 => {
+                self.take_apart(id, size);
+                Vec::new()
             }
-            Err(reason) => {
-                hub.bury(self, Grave { id, attempts: attempt, reason });
-                None
+            Some(size) => {
+                self.packs.open(id, size);
+                let mut failed = Vec::new();
+                let entries = envelope.parts().filter_map(|(part, job)| {
+                    job.map(|job| entry(id.part(part), job)).map_err(|_| failed.push(id.part(part))).ok()
+                });
+                let entries = entries.collect();
+                self.report(Report { failed, ..Report::default() });
+                entries
             }
+            None => match envelope.decode() {
+                Ok(job) => vec![entry(id, job)],
+                Err(reason) => {
+                    hub.bury(self, Grave { id, attempts: attempt, reason });
+                    Vec::new()
+                }
+            },
         }
+    }
+
+    /// Makes each job of a pack that is ours an entry of its own.
+    fn take_apart(&self, id: EntryId, size: u16) {
+        self.packs.open(id, size);
+        self.report(Report { failed: (1..=size).map(|part| id.part(part)).collect(), ..Report::default() });
     }
 
     /// Offers entries to the worker, and gives them back where it is stopping.

@@ -1,6 +1,6 @@
 -- Acknowledges and deletes what this consumer still owns; answers the ids of what it does not.
--- KEYS: stream. ARGV: group, consumer, the time in ms until which nobody else can have claimed any of these, ids in
--- ascending order...
+-- KEYS: stream, count of the jobs that have no entry of their own. ARGV: group, consumer, the time in ms until which
+-- nobody else can have claimed any of these, ids in ascending order...
 local stream, group, consumer, sure_until = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local mine, others = {}, {}
 local time = redis.call('TIME')
@@ -24,5 +24,9 @@ end
 if #mine > 0 then
   redis.call('XACK', stream, group, unpack(mine))
   redis.call('XDEL', stream, unpack(mine))
+  -- Whatever was deleted by hand, an empty stream holds no packs.
+  if redis.call('XLEN', stream) == 0 then
+    redis.call('DEL', KEYS[2])
+  end
 end
 return others

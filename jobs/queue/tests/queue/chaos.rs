@@ -79,7 +79,7 @@ async fn a_stop_gives_back_at_once_what_has_not_begun() {
     gate.add_permits(1);
     stopping.await.unwrap();
     let depth = queue.depth().await.unwrap();
-    assert_eq!((depth.entries, depth.in_flight), (450, 0));
+    assert_eq!((depth.jobs, depth.in_flight), (450, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,7 +145,7 @@ async fn a_worker_that_stood_still_does_not_end_what_others_took() {
     eventually("the victim ends its job", async || victim.done() == [1]).await;
     tokio::time::sleep(TAKEOVER).await;
     let depth = queue.depth().await.unwrap();
-    assert_eq!((depth.entries, depth.in_flight, depth.parked), (1, 1, 0), "only its owner may end it");
+    assert_eq!((depth.jobs, depth.in_flight, depth.parked), (1, 1, 0), "only its owner may end it");
     gate.add_permits(1);
     until_empty(&queue).await;
     victim.signal("TERM");
@@ -219,7 +219,7 @@ async fn a_job_that_aborts_its_worker_dies_alone() {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let depth = queue.depth().await.unwrap();
-        if depth.entries == 0 && depth.dead == 1 {
+        if depth.jobs == 0 && depth.dead == 1 {
             break;
         }
         assert!(Instant::now() < deadline, "after {crashes} crashes: {depth:?}");
@@ -283,7 +283,7 @@ async fn a_worker_told_to_end_leaves_nothing_pending_and_nothing_twice() {
     assert!(told.elapsed() < SLOW + Duration::from_secs(15), "{:?}", told.elapsed());
     let depth = queue.depth().await.unwrap();
     assert_eq!(depth.in_flight, 0);
-    assert_eq!(depth.entries, 400 - victim.done().len() as u64);
+    assert_eq!(depth.jobs, 400 - victim.done().len() as u64);
 
     // Whatever it gave back can be had at once.
     let log = Log::default();

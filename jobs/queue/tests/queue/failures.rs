@@ -14,11 +14,11 @@ use crate::support::{
     Kind, Log, Server, Work, batches, eventually, quick, singles, until_empty, work, works,
 };
 
-fn of_kind(kind: Kind, number: u64) -> Work {
+pub(crate) fn of_kind(kind: Kind, number: u64) -> Work {
     Work { kind, ..work(number) }
 }
 
-fn behave(job: &Work) -> Outcome {
+pub(crate) fn behave(job: &Work) -> Outcome {
     match job.kind {
         Kind::Good | Kind::Slow | Kind::Long => Ok(()),
         Kind::Failing => Err(Failure::retry("it fails")),
@@ -46,7 +46,7 @@ async fn push_garbage(server: &Server, stream: &str) {
     }
 }
 
-async fn dead_reasons(queue: &Queue<Work>) -> Vec<String> {
+pub(crate) async fn dead_reasons(queue: &Queue<Work>) -> Vec<String> {
     queue.dead(None, 100).await.unwrap().into_iter().map(|dead| dead.reason).collect()
 }
 
@@ -163,7 +163,7 @@ async fn an_outage_counts_no_attempts_and_pauses() {
         let tries = log.total();
         // Pauses of 100, 200, 400 and 800 ms: four places are tried five times, at most a few more.
         assert!(tries > 0 && tries <= if in_batches { 600 } else { 40 }, "{name}: {tries} tries");
-        assert_eq!(queue.depth().await.unwrap().entries, 100, "{name}");
+        assert_eq!(queue.depth().await.unwrap().jobs, 100, "{name}");
         out.store(false, Ordering::Relaxed);
         until_empty(&queue).await;
         worker.stop().await;
@@ -265,7 +265,7 @@ async fn the_dead_can_be_listed_replayed_and_dropped() {
     assert!(!queue.drop_dead(&page[1].id.to_string()).await.unwrap());
     assert!(queue.drop_dead("nonsense").await.is_err());
     let depth = queue.depth().await.unwrap();
-    assert_eq!((depth.entries, depth.dead), (1, 23));
+    assert_eq!((depth.jobs, depth.dead), (1, 23));
 
     let replayed = Arc::new(Mutex::new(Vec::new()));
     let worker = singles(&queue, quick(), {

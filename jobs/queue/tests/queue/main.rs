@@ -4,6 +4,7 @@
 
 mod chaos;
 mod failures;
+mod packs;
 mod pushing;
 mod support;
 mod victim;

@@ -18,7 +18,7 @@ async fn apalis_pushes_through_the_sink() {
     sink.push_task(TaskBuilder::new(work(1_300)).build()).await.unwrap();
     let tasks: Vec<_> = works(1_301..2_000).into_iter().map(|job| TaskBuilder::new(job).build()).collect();
     sink.push_all(stream::iter(tasks)).await.unwrap();
-    assert_eq!(queue.depth().await.unwrap().entries, 2_000);
+    assert_eq!(queue.depth().await.unwrap().jobs, 2_000);
     let worker = noting(&queue, quick(), &log);
     until_empty(&queue).await;
     worker.stop().await;
@@ -32,7 +32,7 @@ async fn a_stream_refuses_to_hold_a_job_back() {
     let task = TaskBuilder::new(work(0)).run_after(Duration::from_secs(60)).build();
     let refused = queue.sink().push_task(task).await.unwrap_err();
     assert!(matches!(refused, TaskSinkError::PushError(QueueError::Scheduled)), "{refused}");
-    assert_eq!(queue.depth().await.unwrap().entries, 0);
+    assert_eq!(queue.depth().await.unwrap().jobs, 0);
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn depth_tells_entries_age_and_size() {
     queue.push_all(&works(0..1_000)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     let depth = queue.depth().await.unwrap();
-    assert_eq!((depth.entries, depth.in_flight, depth.dead), (1_000, 0, 0));
+    assert_eq!((depth.jobs, depth.in_flight, depth.dead), (1_000, 0, 0));
     let age = depth.oldest_age.unwrap();
     assert!((Duration::from_millis(50)..PATIENCE).contains(&age), "{age:?}");
     assert!((20_000..1_000_000).contains(&depth.bytes), "{}", depth.bytes);

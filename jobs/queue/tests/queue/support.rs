@@ -194,8 +194,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, done: impl 
 
 /// Waits until the queue holds nothing.
 pub(crate) async fn until_empty(queue: &Queue<Work>) {
-    eventually("the queue is empty", async || queue.depth().await.is_ok_and(|depth| depth.entries == 0))
-        .await;
+    eventually("the queue is empty", async || queue.depth().await.is_ok_and(|depth| depth.jobs == 0)).await;
 }
 
 /// What handlers ran: the number of a job, and how often it was delivered then.

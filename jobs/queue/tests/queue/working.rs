@@ -136,7 +136,7 @@ async fn alerts_pass_a_full_stream_of_another_queue() {
     // Jobs of the full stream that ran while an alert waited, and of those that were before it.
     let mut shares = Vec::new();
     for number in 0..100 {
-        let (before, ahead) = (bulk_log.total(), bulk.depth().await.unwrap().entries);
+        let (before, ahead) = (bulk_log.total(), bulk.depth().await.unwrap().jobs);
         if ahead < 50_000 {
             break;
         }
