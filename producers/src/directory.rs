@@ -144,8 +144,11 @@ impl Directory {
     pub async fn message_type(&self, code: &str) -> Result<Option<Arc<MessageType>>, sqlx::Error> {
         let forgotten = {
             let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if known.types_read.is_some_and(|read| known.trusts(read)) {
-                return Ok(known.types.get(code).cloned());
+            // One that is not known may have been added a moment ago.
+            let kind =
+                known.types_read.filter(|read| known.trusts(*read)).and_then(|_| known.types.get(code));
+            if let Some(kind) = kind {
+                return Ok(Some(kind.clone()));
             }
             known.forgotten
         };
