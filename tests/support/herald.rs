@@ -69,6 +69,7 @@ impl Story {
 
     /// The same with a producer that behaves as told.
     pub(crate) async fn with(options: herald_producers::Options) -> Self {
+        super::show_warnings();
         let (database, redis) = (servers::database().await, servers::redis().await);
         let herald = Herald::over(&database.url, &redis.url(), options).await;
         Self { herald, redis, _database: database }

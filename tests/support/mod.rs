@@ -26,6 +26,13 @@ pub(crate) fn seed() -> u64 {
     seed
 }
 
+/// Lets a test that fails show what Herald warned of meanwhile.
+pub(crate) fn show_warnings() {
+    let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr);
+    // Another part of the test may have done so.
+    let _ = lines.try_init();
+}
+
 /// Says that a test goes without `what`; fails it unless HERALD_TEST_WITHOUT, a list with commas, names that.
 pub(crate) fn leave_out(what: &str, why: &str) {
     let without = std::env::var("HERALD_TEST_WITHOUT").unwrap_or_default();

@@ -57,6 +57,7 @@ impl World {
 
     /// The same under settings.
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        super::show_warnings();
         let database = servers::database().await;
         let redis = servers::redis().await;
         let clock = Clock::system();
